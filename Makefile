@@ -1,0 +1,57 @@
+# Every task of the project. `make help` lists them.
+# Needs a Rust toolchain, git and make; what else a target needs, it installs itself.
+
+CARGO ?= cargo
+PORT ?= 8080
+ONCE ?=
+FUZZ_SECONDS ?= 60
+CARGO_FUZZ_VERSION := 0.13.1
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Lists every target
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## Builds the command `amend` (debug)
+	$(CARGO) build --locked -p amend-cli
+
+.PHONY: run
+run: build ## Starts the service with sample events and shows the decisions (PORT=8080, ONCE=1 to end then)
+	./target/debug/amend demo --serve --port $(PORT) $(if $(ONCE),--once)
+
+.PHONY: test
+test: ## Runs every test
+	$(CARGO) test --locked --workspace
+
+.PHONY: test-long
+test-long: ## Runs the same tests at full size: more random cases, larger data
+	AMEND_TESTS=long PROPTEST_CASES=4096 $(CARGO) test --locked --workspace
+
+.PHONY: check
+check: ## Formatting, lints, generated files: what CI looks at beside the tests
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) doc --locked --workspace --no-deps --quiet
+
+.PHONY: generate
+generate: build ## Writes the generated files anew: JSON Schemas, OpenAPI, reference pages
+	$(CARGO) run --locked -q -p amend-tests --bin generate
+
+.PHONY: bench
+bench: ## Measures the decision path: ratios, side by side in one run, on one core (release build)
+	$(CARGO) bench --locked -p amend-tests --bench decide
+
+.PHONY: fuzz
+fuzz: ## Fuzzes every parser of foreign text for FUZZ_SECONDS=60 each
+	@$(CARGO) fuzz --version 2>/dev/null | grep -q '$(CARGO_FUZZ_VERSION)' || $(CARGO) install --locked cargo-fuzz --version $(CARGO_FUZZ_VERSION)
+	@for target in events rules governance expression; do \
+		echo "== $$target"; \
+		( cd tests && RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -timeout=10 -print_final_stats=1 ) || exit 1; \
+	done
+
+.PHONY: clean
+clean: ## Removes what was built, and the demo's store
+	$(CARGO) clean
+	rm -rf .amend

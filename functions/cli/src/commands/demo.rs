@@ -1,0 +1,170 @@
+//! `amend demo`: posts the bundled notifications over HTTP, as the platforms would, and shows what
+//! was decided.
+
+use std::{path::Path, sync::Arc};
+
+use amend_catalog::{SourceText, facts_file, mistakes::Collector, yaml};
+use amend_http::Client;
+use amend_pipeline::{Config, accept::Counts, config, rows::ProblemRow};
+use amend_domain::ports::Clock as _;
+use amend_pipeline::system::SystemClock;
+use include_dir::{Dir, include_dir};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+
+use crate::{
+    args::{Demo, Format},
+    commands::serve,
+    failure::{Exit, Failure},
+    output::{Output, Tone},
+    setup,
+};
+
+static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/demo");
+
+/// The tenant of the invented company in the demo.
+const TENANT: &str = "6c1d4b1e-5a0f-4f0e-9a57-1f2e2d3c4b60";
+
+struct Notification {
+    file: String,
+    to: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+/// Runs the command.
+pub async fn run(demo: &Demo, output: Output) -> Result<Exit, Failure> {
+    if !demo.serve {
+        let url = format!("http://127.0.0.1:{}", demo.port);
+        post_and_show(&url, output).await?;
+        return Ok(Exit::Ok);
+    }
+    let config = demo_config(demo)?;
+    setup::start_log(&config);
+    let listener = serve::listen(&config.listen).await?;
+    let url = format!("http://{}", serve::address(&listener)?);
+    let facts = facts_file::load(&bundled("facts.yaml")?, SystemClock.now())
+        .map_err(|mistakes| Failure::mistakes("the demo's facts cannot be used", mistakes))?;
+    let decider = setup::decider_of(&config, vec![bundled("rules.yaml")?], facts, output)?;
+    let pipeline = Arc::new(setup::pipeline_of(&config, decider).await?);
+    let serving = serve::serve_until_stopped(listener, pipeline, &config);
+    tokio::pin!(serving);
+    tokio::select! {
+        ended = &mut serving => { ended?; return Ok(Exit::Ok); }
+        shown = post_and_show(&url, output) => shown?,
+    }
+    if demo.once {
+        return Ok(Exit::Ok);
+    }
+    output.note(&format!("\namend goes on listening on {url}; Ctrl-C ends it"));
+    serving.await?;
+    Ok(Exit::Ok)
+}
+
+fn demo_config(demo: &Demo) -> Result<Config, Failure> {
+    let (mut config, _) = config::load(None, Path::new(""), &config::environment())
+        .map_err(|mistakes| Failure::mistakes("the environment cannot be used", mistakes))?;
+    config.listen = format!("127.0.0.1:{}", demo.port);
+    config.tenant = amend_domain::TenantId::new(TENANT);
+    config.store = demo.store.clone();
+    // The demo shows an unreadable record; the table says so, the log need not.
+    config.log_level = "error".into();
+    Ok(config)
+}
+
+fn bundled(name: &str) -> Result<SourceText, Failure> {
+    let text = FILES.get_file(name).and_then(|file| file.contents_utf8());
+    text.map(|text| SourceText::new(format!("(demo) {name}"), text))
+        .ok_or_else(|| Failure::new(format!("the demo lacks {name}"), None, None))
+}
+
+/// The notifications, in the order of the manifest.
+fn notifications() -> Result<Vec<Notification>, Failure> {
+    let source = bundled("manifest.yaml")?;
+    let mut mistakes = Collector::new(&source);
+    let root = yaml::parse(&source, &mut mistakes);
+    let damaged = || Failure::new("the demo's manifest is damaged", None, None);
+    let root = root.ok_or_else(damaged)?;
+    let mut list = Vec::new();
+    for node in root.get("notifications").map(yaml::Node::elements).unwrap_or_default() {
+        let text = |member: &str| node.get(member).map(|node| mistakes.text(node));
+        let headers = node.get("headers").map(yaml::Node::entries).unwrap_or_default();
+        let file = text("file").ok_or_else(damaged)?;
+        list.push(Notification {
+            to: text("to").ok_or_else(damaged)?,
+            headers: headers.iter().map(|(name, value)| (mistakes.text(name), mistakes.text(value))).collect(),
+            body: bundled(&file)?.text.into_bytes(),
+            file,
+        });
+    }
+    Ok(list)
+}
+
+async fn post_and_show(url: &str, output: Output) -> Result<(), Failure> {
+    #[derive(Deserialize)]
+    struct List {
+        problems: Vec<ProblemRow>,
+    }
+    let client = Client::loopback()?;
+    let notifications = notifications()?;
+    let bar = progress(output, notifications.len());
+    let mut counts = Counts::default();
+    for notification in &notifications {
+        let mut headers = notification.headers.clone();
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+            headers.push(("content-type".into(), "application/json".into()));
+        }
+        let answer = client.post(&format!("{url}{}", notification.to), &headers, notification.body.clone()).await?;
+        if answer.status != 200 {
+            let message = format!("{} was answered {}", notification.file, answer.status);
+            return Err(Failure::new(message, Some(answer.body.into()), Some("is it amend that listens there?")));
+        }
+        let receipt: Counts = serde_json::from_str(&answer.body)
+            .map_err(|error| Failure::new("the answer is not amend's", Some(Box::new(error)), Some("is it amend that listens there?")))?;
+        counts = counts.plus(receipt);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let answer = client.get(&format!("{url}/api/v1/problems?state=all")).await?;
+    let list: List = serde_json::from_str(&answer.body)
+        .map_err(|error| Failure::new("the answer is not amend's", Some(Box::new(error)), None))?;
+    if output.format() == Format::Json {
+        return output.json(&serde_json::json!({ "posted": notifications.len(), "counts": counts, "problems": list.problems }));
+    }
+    let now = SystemClock.now();
+    let (open, closed): (Vec<ProblemRow>, Vec<ProblemRow>) = list.problems.into_iter().partition(|problem| problem.state == "open");
+    output.heading(&format!("{} open problems, most risky first", open.len()));
+    output.problems(&open, now)?;
+    if !closed.is_empty() {
+        output.heading(&format!("\n{} closed", closed.len()));
+        output.problems(&closed, now)?;
+    }
+    summary(output, notifications.len(), counts);
+    Ok(())
+}
+
+fn summary(output: Output, posted: usize, counts: Counts) {
+    let Counts { new, updated, duplicate, stale, set_aside, unreadable, missed } = counts;
+    output.say(&format!(
+        "\n{posted} notifications posted: {new} findings new, {updated} changed, {duplicate} known already, {stale} out of date; \
+         {set_aside} records set aside, {unreadable} unreadable and kept"
+    ));
+    if new == 0 && updated == 0 {
+        output.say(&output.toned(Tone::Good, "Nothing changed: delivering the same again has no effect."));
+    }
+    if missed > 0 {
+        output.say(&format!("{missed} finding came only with a snapshot: it waits in the backlog (`amend backlog`)"));
+    }
+    output.say("Try `amend explain ID` with an id of `amend list --format plain`, `amend backlog`, `amend unreadable list`.");
+}
+
+fn progress(output: Output, length: usize) -> ProgressBar {
+    let bar = match output.format() {
+        Format::Human => ProgressBar::new(u64::try_from(length).unwrap_or(u64::MAX)),
+        Format::Plain | Format::Json => ProgressBar::hidden(),
+    };
+    if let Ok(style) = ProgressStyle::with_template("posting {bar:30} {pos}/{len}") {
+        bar.set_style(style);
+    }
+    bar
+}

@@ -1,0 +1,120 @@
+//! `amend explain`: why a problem was decided as it was.
+
+use amend_domain::{Truth, explain::StepResult};
+use amend_pipeline::{
+    Config,
+    explain::{Explained, FactLine},
+    rows::ProblemRow,
+};
+
+use crate::{
+    args::Format,
+    failure::{Exit, Failure},
+    output::{Output, Tone, date, level_tone},
+    setup,
+};
+
+/// Runs the command.
+pub async fn run(id: &str, config: &Config, output: Output) -> Result<Exit, Failure> {
+    let pipeline = setup::pipeline(config, output).await?;
+    let explanation = pipeline.explain(id).await?;
+    if output.format() == Format::Json {
+        output.json(&explanation)?;
+        return Ok(Exit::Ok);
+    }
+    let row = ProblemRow::new(&explanation.problem, pipeline.now());
+    output.heading(&format!("{} on {}", row.recommendation, row.resource));
+    let account = row.account.as_deref().unwrap_or("not known");
+    let word = explanation.problem.resource.cloud.account_word();
+    let risk = match (&row.risk, &row.severity) {
+        (Some(risk), _) => output.toned(level_tone(Some(risk)), risk),
+        (None, Some(severity)) => format!("not evaluated; severity {severity}"),
+        (None, None) => "not evaluated; no severity".to_owned(),
+    };
+    let due = match (row.due, row.place.as_str()) {
+        (None, _) => "none".to_owned(),
+        (Some(due), "backlog") => format!("{} if released now", date(due)),
+        (Some(due), _) if row.overdue => output.toned(Tone::Alarm, &format!("{} (overdue)", date(due))),
+        (Some(due), _) => date(due),
+    };
+    let owner = row.owner.as_deref().unwrap_or("nobody");
+    for (name, value) in [
+        ("problem", row.id.clone()),
+        ("resource", row.resource_id.clone()),
+        (word, account.to_owned()),
+        ("setting", row.setting.clone()),
+        ("risk", risk),
+        ("state", format!("{}, {}{}", row.state, row.place, if row.period > 1 { format!(", came back {}×", row.period.saturating_sub(1)) } else { String::new() })),
+        ("sources", format!("{}{}", row.sources.join("; "), if row.sources_agree { "" } else { " (they do not agree)" })),
+        ("rule", row.rule.clone()),
+        ("owner", format!("{owner} ({})", row.owner_from)),
+        ("due", due),
+        ("action", row.action.clone()),
+    ] {
+        output.line(&format!("  {name:<13}{value}"));
+    }
+    for explained in &explanation.decisions {
+        decision(explained, output);
+    }
+    if explanation.rules_changed {
+        output.say("\nThe rules have changed since: this is what the rules said then.");
+    }
+    Ok(Exit::Ok)
+}
+
+fn decision(explained: &Explained, output: Output) {
+    let stored = &explained.stored;
+    let assessment = &stored.assessment;
+    output.line("");
+    let when = stored.at.strftime("%Y-%m-%d %H:%M UTC");
+    output.heading(&format!("{} said {}, decided {when}", assessment.source, assessment.status.code.as_str()));
+    output.line(&format!("  {:<13}{}", "assessment", assessment.id));
+    output.line(&format!("  {:<13}{}", "why", stored.decision.why));
+    if explained.walk.is_empty() {
+        return;
+    }
+    output.line(&format!("  {:<13}{}", "rule set", stored.decision.rule_set));
+    output.line("  facts");
+    for FactLine { fact, value, source, age_seconds } in &explained.facts {
+        let from = match (source, age_seconds) {
+            (Some(source), Some(age)) => output.toned(Tone::Dim, &format!("  ({source}, {} old)", words(*age))),
+            _ => String::new(),
+        };
+        let value = value.clone().unwrap_or_else(|| output.toned(Tone::Warn, "not known"));
+        output.line(&format!("    {fact:<22}{value}{from}"));
+    }
+    output.line("  rules, in order");
+    for step in &explained.walk {
+        let (mark, tone, word) = match step.result {
+            StepResult::Governs => ("=>", Tone::Good, "governs"),
+            StepResult::Undetermined => ("=?", Tone::Warn, "might govern: the walk stops here"),
+            StepResult::DoesNotHold => ("  ", Tone::Dim, "does not hold"),
+            StepResult::ComesLater => ("  ", Tone::Plain, "would hold, but comes later"),
+            StepResult::Disabled => ("  ", Tone::Dim, "disabled"),
+        };
+        output.line(&format!("  {mark} {}", output.toned(tone, &format!("{:>4}  {}: {word}", step.priority, step.rule))));
+        for reason in &step.reasons {
+            let (answer, tone) = match reason.truth {
+                Truth::True => ("yes", Tone::Good),
+                Truth::False => ("no", Tone::Plain),
+                Truth::Unknown => ("not known", Tone::Warn),
+            };
+            let missing = match (&reason.error, reason.needs.is_empty()) {
+                (Some(error), _) => format!(" ({error})"),
+                (None, false) => format!(" (needs {})", reason.needs),
+                (None, true) => String::new(),
+            };
+            output.line(&format!("              {} {}{missing}", output.toned(tone, &format!("{answer:<9}")), reason.asked));
+        }
+    }
+}
+
+/// A length of time in its largest unit.
+fn words(seconds: i64) -> String {
+    for (unit, name) in [(86_400_i64, "days"), (3_600, "hours"), (60, "minutes")] {
+        if seconds >= unit.saturating_mul(2) {
+            return format!("{} {name}", seconds.checked_div(unit).unwrap_or(0));
+        }
+    }
+    format!("{seconds} s")
+}

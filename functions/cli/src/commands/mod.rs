@@ -1,0 +1,45 @@
+//! The commands, one file each.
+
+mod backlog;
+mod config;
+mod decide;
+mod demo;
+mod explain;
+mod import;
+mod list;
+mod rules;
+mod serve;
+mod unreadable;
+
+use crate::{
+    args::{Arguments, Command},
+    failure::{Exit, Failure},
+    output::Output,
+    setup,
+};
+
+/// Runs a command.
+pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
+    let output = *output;
+    let path = arguments.config.as_deref();
+    match arguments.command {
+        // Those that look at files alone need no working configuration.
+        Command::Config(command) => config::run(&command, path, output),
+        Command::Rules(command) => rules::run(command, path, output).await,
+        Command::Demo(demo) => demo::run(&demo, output).await,
+        command => {
+            let config = setup::config(path, output)?;
+            setup::start_log(&config);
+            match command {
+                Command::Serve(serve) => serve::run(&serve, config, output).await,
+                Command::Decide(argument) => decide::run(&argument.file, &config, output),
+                Command::Import(argument) => import::run(&argument.file, &config, output).await,
+                Command::List(list) => list::run(list, &config, output).await,
+                Command::Explain { id } => explain::run(&id, &config, output).await,
+                Command::Backlog { command } => backlog::run(command, &config, output).await,
+                Command::Unreadable(command) => unreadable::run(command, &config, output).await,
+                Command::Config(_) | Command::Rules(_) | Command::Demo(_) => Ok(Exit::Ok),
+            }
+        }
+    }
+}

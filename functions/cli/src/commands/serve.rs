@@ -1,0 +1,80 @@
+//! `amend serve`: receives events over HTTP, until Ctrl-C.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use amend_pipeline::{Config, Pipeline};
+use amend_web::App;
+use tokio::net::TcpListener;
+
+use crate::{
+    args::Serve,
+    failure::{Exit, Failure},
+    output::Output,
+    setup,
+};
+
+/// Runs the command.
+pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Exit, Failure> {
+    if let Some(port) = serve.port {
+        config.listen = format!("127.0.0.1:{port}");
+    }
+    let listener = listen(&config.listen).await?;
+    let pipeline = Arc::new(setup::pipeline(&config, output).await?);
+    output.note(&format!("amend listens on http://{}", address(&listener)?));
+    serve_until_stopped(listener, pipeline, &config).await?;
+    Ok(Exit::Ok)
+}
+
+/// Takes the address, which must be this machine's.
+pub async fn listen(address: &str) -> Result<TcpListener, Failure> {
+    let parsed: SocketAddr = address
+        .parse()
+        .map_err(|error| Failure::new(format!("`{address}` is no address with a port"), Some(Box::new(error)), Some("write it as 127.0.0.1:8080")))?;
+    if !parsed.ip().is_loopback() {
+        let hint = "there is no authentication yet, so amend listens on 127.0.0.1 or [::1] only";
+        return Err(Failure::new(format!("`{address}` is not a loopback address"), None, Some(hint)));
+    }
+    TcpListener::bind(parsed).await.map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => Some("another program has this port; choose one with `--port`, or `make run PORT=8081`"),
+            std::io::ErrorKind::PermissionDenied => Some("ports below 1024 need rights; choose a higher one with `--port`"),
+            _ => None,
+        };
+        Failure::new(format!("cannot listen on {address}"), Some(Box::new(error)), hint)
+    })
+}
+
+/// The address that was taken.
+pub fn address(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    listener.local_addr().map_err(|error| Failure::new("cannot tell the address", Some(Box::new(error)), None))
+}
+
+/// Answers until Ctrl-C or SIGTERM, and finishes what was begun.
+pub async fn serve_until_stopped(listener: TcpListener, pipeline: Arc<Pipeline>, config: &Config) -> Result<(), Failure> {
+    let router = amend_web::router(App::new(pipeline, config));
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stopped())
+        .await
+        .map_err(|error| Failure::new("the service stopped", Some(Box::new(error)), None))
+}
+
+async fn stopped() {
+    let interrupt = async {
+        // Without a signal handler only a kill ends the service, as it would without this line.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                () = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    interrupt.await;
+}

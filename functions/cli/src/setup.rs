@@ -1,0 +1,107 @@
+//! From arguments to a pipeline: reading files, opening the store, starting the log.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use amend_catalog::{SourceText, facts_file, facts_file::FactsFile, starter_rules};
+use amend_domain::ports::Clock as _;
+use amend_pipeline::{
+    Config, Decider, Pipeline, config, decider,
+    system::{SystemClock, UlidIds},
+};
+use amend_store::Sqlite;
+
+use crate::{failure::Failure, output::Output};
+
+/// Reads a text file, or standard input where the path is `-`.
+pub fn read_text(path: &Path) -> Result<SourceText, Failure> {
+    let bytes = read_bytes(path)?;
+    let name = path.display().to_string();
+    let hint = "amend reads UTF-8";
+    String::from_utf8(bytes)
+        .map(|text| SourceText::new(&name, text))
+        .map_err(|error| Failure::new(format!("cannot read {name}: it is not UTF-8"), Some(Box::new(error.utf8_error())), Some(hint)))
+}
+
+/// Reads a file, or standard input where the path is `-`.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+    use std::io::Read as _;
+    let fail = |error: std::io::Error| Failure::new(format!("cannot read {}", path.display()), Some(Box::new(error)), None);
+    if path.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes).map_err(fail)?;
+        return Ok(bytes);
+    }
+    std::fs::read(path).map_err(fail)
+}
+
+/// Reads the configuration: the file named, else ./amend.yaml if it is there; and the environment.
+pub fn config(path: Option<&Path>, output: Output) -> Result<Config, Failure> {
+    let default = Path::new("amend.yaml");
+    let path = path.or_else(|| default.exists().then_some(default));
+    let file = path.map(read_text).transpose()?;
+    let folder = path.and_then(Path::parent).map_or_else(PathBuf::new, Path::to_path_buf);
+    let (config, warnings) = config::load(file.as_ref(), &folder, &config::environment())
+        .map_err(|mistakes| Failure::mistakes("the configuration cannot be used", mistakes))?;
+    output.mistakes(&warnings);
+    Ok(config)
+}
+
+/// The rule files of a configuration; the starter rules where it names none.
+pub fn rule_files(config: &Config) -> Result<Vec<SourceText>, Failure> {
+    if config.rules.is_empty() {
+        return Ok(vec![starter_rules()]);
+    }
+    config.rules.iter().map(|path| read_text(path)).collect()
+}
+
+/// The facts of a configuration.
+pub fn facts(config: &Config) -> Result<FactsFile, Failure> {
+    let Some(path) = &config.facts else { return Ok(FactsFile::default()) };
+    let file = read_text(path)?;
+    // The facts are as old as the file.
+    let written = std::fs::metadata(path).and_then(|about| about.modified()).ok();
+    let read = written.and_then(|time| jiff::Timestamp::try_from(time).ok()).unwrap_or_else(|| SystemClock.now());
+    facts_file::load(&file, read).map_err(|mistakes| Failure::mistakes("the facts cannot be used", mistakes))
+}
+
+/// What decides, as configured.
+pub fn decider(config: &Config, output: Output) -> Result<Decider, Failure> {
+    decider_of(config, rule_files(config)?, facts(config)?, output)
+}
+
+/// What decides, with these rules and facts.
+pub fn decider_of(config: &Config, rule_files: Vec<SourceText>, facts: FactsFile, output: Output) -> Result<Decider, Failure> {
+    let parts = decider::Parts {
+        rule_files,
+        facts,
+        clock: Arc::new(SystemClock),
+        tenant: config.tenant.clone(),
+        truths: config.truths.clone(),
+        limits: config.limits,
+    };
+    let (decider, warnings) = Decider::new(parts).map_err(|mistakes| Failure::mistakes("the rules cannot be used", mistakes))?;
+    output.mistakes(&warnings);
+    Ok(decider)
+}
+
+/// Everything, as configured.
+pub async fn pipeline(config: &Config, output: Output) -> Result<Pipeline, Failure> {
+    pipeline_of(config, decider(config, output)?).await
+}
+
+/// Everything, with this way to decide.
+pub async fn pipeline_of(config: &Config, decider: Decider) -> Result<Pipeline, Failure> {
+    let store = Sqlite::open(&config.store).await?;
+    Ok(Pipeline::new(decider, Arc::new(store), Arc::new(UlidIds)).await?)
+}
+
+/// Starts the log, on standard error.
+pub fn start_log(config: &Config) {
+    let filter = tracing_subscriber::EnvFilter::new(format!("{},sqlx=warn,hyper=warn", config.log_level));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second start (in tests) keeps the first log.
+    let _ = if config.log_json { builder.json().try_init() } else { builder.try_init() };
+}

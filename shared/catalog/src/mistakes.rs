@@ -1,0 +1,209 @@
+//! What is wrong with a file: all of it, each with its place, the text there, and what to do.
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, Severity};
+use serde::Serialize;
+
+use crate::{SourceText, yaml::Node};
+
+/// How bad a mistake is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// The file is used; something in it is probably not meant.
+    Warning,
+    /// The file is not used.
+    Error,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mistake {
+    /// How bad it is.
+    pub level: Level,
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1, in characters.
+    pub column: usize,
+    /// The offending text, shortened.
+    pub text: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it, where we know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The bytes of the file that it is about.
+    #[serde(skip)]
+    pub span: Range<usize>,
+    #[serde(skip)]
+    source: Arc<NamedSource<String>>,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Mistake {}
+
+impl Diagnostic for Mistake {
+    fn severity(&self) -> Option<Severity> {
+        Some(match self.level {
+            Level::Warning => Severity::Warning,
+            Level::Error => Severity::Error,
+        })
+    }
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.hint.as_ref().map(|hint| Box::new(hint) as Box<dyn fmt::Display>)
+    }
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        Some(&*self.source)
+    }
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(std::iter::once(LabeledSpan::underline(self.span.clone()))))
+    }
+}
+
+/// All that is wrong with some files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
+pub struct Mistakes {
+    list: Vec<Mistake>,
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, mistake) in self.list.iter().enumerate() {
+            let Mistake { file, line, column, message, .. } = mistake;
+            write!(f, "{}{file}:{line}:{column}: {message}", if at == 0 { "" } else { "\n" })?;
+        }
+        Ok(())
+    }
+}
+
+impl Mistakes {
+    /// Them, in the order of the file.
+    #[must_use]
+    pub fn list(&self) -> &[Mistake] {
+        &self.list
+    }
+
+    /// Whether one of them keeps the file from being used.
+    #[must_use]
+    pub fn fatal(&self) -> bool {
+        self.list.iter().any(|mistake| mistake.level == Level::Error)
+    }
+
+    /// Adds those of another file.
+    pub fn extend(&mut self, other: Self) {
+        self.list.extend(other.list);
+    }
+
+    /// The result of reading: `value` with the warnings, or the errors.
+    ///
+    /// # Errors
+    /// When one of them is fatal, or there is no value.
+    pub fn into_result<T>(mut self, value: Option<T>) -> Result<(T, Self), Self> {
+        self.list.sort_by(|a, b| (&a.file, a.span.start).cmp(&(&b.file, b.span.start)));
+        match value {
+            Some(value) if !self.fatal() => Ok((value, self)),
+            _ => Err(self),
+        }
+    }
+}
+
+/// Collects the mistakes of one file.
+pub struct Collector {
+    source: Arc<NamedSource<String>>,
+    name: String,
+    text: String,
+    found: Mistakes,
+}
+
+impl Collector {
+    /// For the file `source`.
+    #[must_use]
+    pub fn new(source: &SourceText) -> Self {
+        Self {
+            source: Arc::new(NamedSource::new(&source.name, source.text.clone()).with_language("yaml")),
+            name: source.name.clone(),
+            text: source.text.clone(),
+            found: Mistakes::default(),
+        }
+    }
+
+    /// The text of a scalar, as it stands in the file where it is a number.
+    #[must_use]
+    pub fn text(&self, node: &Node) -> String {
+        match node.as_text() {
+            Some(text) => text.to_owned(),
+            None => self.text.get(node.span.clone()).unwrap_or_default().trim().to_owned(),
+        }
+    }
+
+    /// What stands at some bytes of the file.
+    #[must_use]
+    pub fn raw(&self, span: Range<usize>) -> &str {
+        self.text.get(span).unwrap_or_default()
+    }
+
+    /// The texts of one scalar or a list of such.
+    #[must_use]
+    pub fn texts(&self, node: Option<&Node>) -> Vec<String> {
+        node.map(Node::elements).unwrap_or_default().iter().map(|element| self.text(element)).collect()
+    }
+
+    /// The line of `node`, from 1.
+    #[must_use]
+    pub fn line_of(&self, node: &Node) -> usize {
+        self.raw(0..node.span.start.min(self.text.len())).matches('\n').count().saturating_add(1)
+    }
+
+    /// Whether an error was already said of `node`.
+    #[must_use]
+    pub fn has_error_at(&self, node: &Node) -> bool {
+        self.found.list.iter().any(|mistake| mistake.level == Level::Error && mistake.span == node.span)
+    }
+
+    /// An error at `node`.
+    pub fn error(&mut self, node: &Node, message: impl Into<String>, hint: Option<String>) {
+        self.add(Level::Error, node.span.clone(), message.into(), hint);
+    }
+
+    /// A warning at `node`.
+    pub fn warn(&mut self, node: &Node, message: impl Into<String>, hint: Option<String>) {
+        self.add(Level::Warning, node.span.clone(), message.into(), hint);
+    }
+
+    /// An error at some bytes of the file.
+    pub fn error_at(&mut self, span: Range<usize>, message: impl Into<String>, hint: Option<String>) {
+        self.add(Level::Error, span, message.into(), hint);
+    }
+
+    fn add(&mut self, level: Level, span: Range<usize>, message: String, hint: Option<String>) {
+        let start = span.start.min(self.text.len());
+        let before = self.text.get(..start).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |at| at.saturating_add(1));
+        let text: String = self.text.get(span.clone()).unwrap_or_default().chars().take(80).collect();
+        self.found.list.push(Mistake {
+            level,
+            file: self.name.clone(),
+            line: before.matches('\n').count().saturating_add(1),
+            column: before.get(line_start..).unwrap_or_default().chars().count().saturating_add(1),
+            text: text.lines().next().unwrap_or_default().to_owned(),
+            message,
+            hint,
+            span: start..span.end.clamp(start, self.text.len()),
+            source: Arc::clone(&self.source),
+        });
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn finish(self) -> Mistakes {
+        self.found
+    }
+}

@@ -1,0 +1,211 @@
+//! What follows for one assessment: who owns it, how long they have, and what happens.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    assessment::Assessment,
+    facts::{Facts, Needs},
+    ids::RuleId,
+    rule::{DueFrom, Fix, Grace, Mode, OwnerSource, Rule},
+    ruleset::Verdict,
+    timeframe::Timeframe,
+};
+
+/// How the rules answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Outcome {
+    /// A rule governs.
+    Governed,
+    /// A rule might govern; nothing is done until it is known.
+    Undetermined {
+        /// What would have to be known.
+        needs: Needs,
+    },
+    /// No rule governs.
+    Ungoverned,
+    /// Nothing is wrong, or it does not count.
+    NothingToDo,
+}
+
+/// Who owns a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The person or group; absent where there is none, or it cannot be known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Box<str>>,
+    /// How that was found, in words.
+    pub from: Box<str>,
+}
+
+/// What was decided for one assessment, to be stored and shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// How the rules answered.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// The rule that governs or might.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<RuleId>,
+    /// The digest of the rule set that was asked.
+    pub rule_set: Box<str>,
+    /// Who owns it.
+    pub owner: Owner,
+    /// How long the owner has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timeframe>,
+    /// What that counts from.
+    #[serde(default)]
+    pub due_from: DueFrom,
+    /// How long it is spared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace: Option<Grace>,
+    /// Whether and how it is fixed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<Fix>,
+    /// Whether a ticket is opened.
+    #[serde(default)]
+    pub ticket: bool,
+    /// Who is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Box<str>>,
+    /// Why, in one line.
+    pub why: Box<str>,
+}
+
+impl Serialize for Grace {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::UntilDue => serializer.serialize_str("until_due"),
+            Self::AfterDue(more) => more.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Grace {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "until_due" => Ok(Self::UntilDue),
+            _ => Timeframe::parse(&text).map(Self::AfterDue).map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+impl Decision {
+    /// What follows from `verdict` for `assessment`.
+    #[must_use]
+    pub fn new(verdict: Verdict<'_>, assessment: &Assessment, facts: &Facts, rule_set: &str) -> Self {
+        let none = Self {
+            outcome: Outcome::NothingToDo,
+            rule: None,
+            rule_set: rule_set.into(),
+            owner: Owner { name: None, from: "no rule names an owner".into() },
+            due: None,
+            due_from: DueFrom::default(),
+            grace: None,
+            fix: None,
+            ticket: false,
+            notify: Vec::new(),
+            why: "".into(),
+        };
+        match verdict {
+            Verdict::Ungoverned => Self { outcome: Outcome::Ungoverned, why: "no rule holds".into(), ..none },
+            Verdict::Undetermined { rule, needs } => Self {
+                outcome: Outcome::Undetermined { needs },
+                rule: Some(rule.id.clone()),
+                why: format!("not known: {needs}").into(),
+                owner: Owner { name: None, from: "not decided".into() },
+                ..none
+            },
+            Verdict::Governed { rule, set } => Self {
+                outcome: Outcome::Governed,
+                rule: Some(rule.id.clone()),
+                owner: owner(&rule.owner, assessment, facts),
+                due: rule.due,
+                due_from: rule.due_from,
+                grace: rule.grace,
+                fix: rule.fix,
+                ticket: rule.ticket,
+                notify: rule.notify.clone(),
+                why: why(rule, set, assessment).into(),
+                ..none
+            },
+        }
+    }
+
+    /// The decision on an assessment that asks for nothing.
+    #[must_use]
+    pub fn nothing(why: &str, rule_set: &str, assessment: &Assessment, facts: &Facts) -> Self {
+        let outcome = Outcome::NothingToDo;
+        Self { outcome, why: why.into(), ..Self::new(Verdict::Ungoverned, assessment, facts, rule_set) }
+    }
+
+    /// The strongest thing that it lets happen to the resource: nothing, or how far a fix may go.
+    #[must_use]
+    pub fn strength(&self) -> Option<Mode> {
+        self.fix.map(|fix| fix.mode)
+    }
+
+    /// What happens, in a few words.
+    #[must_use]
+    pub fn action(&self) -> String {
+        let mut parts = Vec::new();
+        match (&self.outcome, self.fix.map(|fix| fix.mode)) {
+            (Outcome::Undetermined { .. }, _) => parts.push("observe, until known".to_owned()),
+            (_, Some(Mode::Observe)) => parts.push("fix: observe".to_owned()),
+            (_, Some(Mode::Approve)) => parts.push("fix: ask first".to_owned()),
+            (_, Some(Mode::Enforce)) => parts.push("fix: enforce".to_owned()),
+            (_, None) => {}
+        }
+        if self.ticket {
+            parts.push("ticket".to_owned());
+        }
+        if !self.notify.is_empty() {
+            parts.push("notice".to_owned());
+        }
+        if parts.is_empty() { "nothing".to_owned() } else { parts.join(" + ") }
+    }
+}
+
+/// Why a rule governs: what of the assessment fitted, and the scope.
+fn why(rule: &Rule, set: Option<usize>, assessment: &Assessment) -> String {
+    let conditions = set.and_then(|at| rule.when.get(at)).map(|set| set.0.as_slice()).unwrap_or_default();
+    let mut parts: Vec<String> = conditions.iter().map(|condition| condition.because(assessment)).collect();
+    match rule.scope.within.as_slice() {
+        [] => {}
+        [one] => parts.push(format!("in {}", one.short_name())),
+        [one, rest @ ..] => parts.push(format!("in {} or {} more", one.short_name(), rest.len())),
+    }
+    if parts.is_empty() { "it holds for everything".to_owned() } else { parts.join("; ") }
+}
+
+/// Looks the owner up: by name, else by tag on the resource, its group, its account.
+///
+/// A place whose tags are not known ends the search: the tag might stand there.
+fn owner(source: &OwnerSource, assessment: &Assessment, facts: &Facts) -> Owner {
+    let found = |name: &str, from: String| Owner { name: Some(name.into()), from: from.into() };
+    if let Some(name) = &source.manual {
+        return found(name, "named by the rule".into());
+    }
+    let Some(tag) = &source.tag else {
+        return Owner { name: None, from: "the rule names no owner".into() };
+    };
+    let group = (assessment.resource.group().is_some()).then_some((&facts.group_tags, "resource group"));
+    let word = assessment.resource.cloud.account_word();
+    let places = [Some((&facts.tags, "resource")), group, Some((&facts.account_tags, word))];
+    for (fact, place) in places.into_iter().flatten() {
+        match fact {
+            None => return Owner { name: None, from: format!("{place} tags not known").into() },
+            Some(known) => {
+                if let Some(name) = known.value.get(tag).filter(|name| !name.trim().is_empty()) {
+                    return found(name.trim(), format!("tag {tag} of the {place}"));
+                }
+            }
+        }
+    }
+    match &source.fallback {
+        Some(name) => found(name, format!("fallback: no tag {tag}")),
+        None => Owner { name: None, from: format!("no tag {tag}, and no fallback").into() },
+    }
+}

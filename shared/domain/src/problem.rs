@@ -1,0 +1,327 @@
+//! A problem: one wrong setting on one resource, whichever sources report it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    assessment::{Action, Assessment, RiskLevel, Severity, Source, StatusCode},
+    decision::{Decision, Outcome},
+    ids::{AssessmentId, ProblemId, RecommendationKey, TenantId},
+    resource::Resource,
+    rule::DueFrom,
+    settings::Setting,
+};
+
+/// What one source last said of a problem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Who says so.
+    pub source: Source,
+    /// Under which recommendation.
+    pub key: RecommendationKey,
+    /// What it says.
+    pub state: FindingState,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+}
+
+/// What one source says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingState {
+    /// The setting is wrong.
+    Unhealthy,
+    /// The setting is right.
+    Healthy,
+    /// An exemption covers it.
+    Exempt,
+    /// It does not count here.
+    NotApplicable,
+    /// The source deleted the finding.
+    Deleted,
+}
+
+/// Whether a problem is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state", content = "outcome")]
+pub enum State {
+    /// It is.
+    Open,
+    /// It is not, any more.
+    Closed(Closed),
+}
+
+/// How a problem went away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Closed {
+    /// The source of truth says that the setting is right.
+    Healthy,
+    /// The resource is gone, or the recommendation was retired: `Delete` can mean either.
+    Deleted,
+    /// An exemption covers it.
+    Exempted,
+    /// It does not count here any more.
+    OutOfScope,
+}
+
+/// Whether work on a problem may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "place", content = "at")]
+pub enum Place {
+    /// It was reported as it changed: work may begin.
+    Live,
+    /// It came with a snapshot or an import, or without a time: nothing begins.
+    Backlog,
+    /// A person let it go on.
+    Released(Timestamp),
+}
+
+/// One wrong setting on one resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its name.
+    pub id: ProblemId,
+    /// The resource.
+    pub resource: Resource,
+    /// The setting.
+    pub setting: Setting,
+    /// What people call it.
+    pub title: Box<str>,
+    /// How bad it is in general.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// How bad it is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk: Option<RiskLevel>,
+    /// What each source last said.
+    pub findings: BTreeMap<AssessmentId, Finding>,
+    /// Whether it is there.
+    #[serde(flatten)]
+    pub state: State,
+    /// Whether work may begin.
+    #[serde(flatten)]
+    pub place: Place,
+    /// How often it has come: 1 at first, 2 after the first regression.
+    pub period: u32,
+    /// Since when it is there, this time.
+    pub opened: Timestamp,
+    /// When a rule first governed it, this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identified: Option<Timestamp>,
+    /// When it is due. Once set it does not move within a period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
+    /// Until when it is spared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spared_until: Option<Timestamp>,
+    /// What was last decided.
+    pub decision: Decision,
+}
+
+/// Whose word counts, by default Defender's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceOfTruth(pub Source);
+
+impl Default for SourceOfTruth {
+    fn default() -> Self {
+        Self(Source::Defender)
+    }
+}
+
+impl Problem {
+    /// What becomes of a problem when an assessment of it was decided.
+    ///
+    /// `previous` is the problem as it was, if we knew it. Returns nothing where the assessment
+    /// neither opens a problem nor touches one: a healthy setting we never heard of, an action or a
+    /// status that this version does not know.
+    #[must_use]
+    pub fn advance(
+        previous: Option<Self>,
+        assessment: &Assessment,
+        setting: &Setting,
+        decision: Decision,
+        truth: SourceOfTruth,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let Some(state) = finding_state(assessment) else { return previous };
+        if previous.is_none() && state != FindingState::Unhealthy {
+            return None;
+        }
+        let finding = Finding {
+            source: assessment.source,
+            key: assessment.recommendation.key.clone(),
+            state,
+            since: assessment.time(),
+        };
+        // A snapshot says how things stand, and what has no time cannot be put in order: both are
+        // recorded and decided, and start nothing.
+        let live = !assessment.snapshot && assessment.time().is_some();
+        let place = if live { Place::Live } else { Place::Backlog };
+        let opened = assessment.time().unwrap_or(now);
+        let mut problem = match previous {
+            Some(problem) => problem,
+            None => Self {
+                tenant: assessment.tenant.clone(),
+                id: ProblemId::new(&assessment.tenant, assessment.resource.id.as_str(), setting.as_str()),
+                resource: assessment.resource.clone(),
+                setting: setting.clone(),
+                title: assessment.recommendation.title.clone(),
+                severity: assessment.severity,
+                risk: None,
+                findings: BTreeMap::new(),
+                state: State::Open,
+                place,
+                period: 1,
+                opened,
+                identified: None,
+                due: None,
+                spared_until: None,
+                decision: decision.clone(),
+            },
+        };
+        problem.findings.insert(assessment.id.clone(), finding);
+        let was = problem.state;
+        problem.state = standing(&problem.findings, truth);
+        if problem.state == State::Open && matches!(was, State::Closed(_)) {
+            // It came back: a new period, with dates of its own.
+            problem.period = problem.period.saturating_add(1);
+            (problem.opened, problem.place) = (opened, place);
+            (problem.identified, problem.due, problem.spared_until) = (None, None, None);
+        }
+        // The source of truth speaks for the problem; others only while it is silent.
+        let others_open = problem.findings.iter().any(|(id, finding)| {
+            *id != assessment.id && finding.source == truth.0 && finding.state == FindingState::Unhealthy
+        });
+        if state == FindingState::Unhealthy && (assessment.source == truth.0 || !others_open) {
+            problem.title = assessment.recommendation.title.clone();
+            problem.severity = assessment.severity.or(problem.severity);
+            problem.risk = assessment.risk.as_ref().map(|risk| risk.level).or(problem.risk);
+            if assessment.source == truth.0 || problem.resource.account.is_none() {
+                problem.resource = assessment.resource.clone();
+            }
+            problem.decision = decision;
+        } else if problem.state != State::Open {
+            problem.decision = decision;
+        }
+        problem.set_dates(now);
+        Some(problem)
+    }
+
+    /// Lets a problem leave the backlog: its dates are set now.
+    ///
+    /// Returns whether it was in the backlog.
+    pub fn release(&mut self, now: Timestamp) -> bool {
+        if self.place != Place::Backlog || self.state != State::Open {
+            return false;
+        }
+        self.place = Place::Released(now);
+        self.set_dates(now);
+        true
+    }
+
+    /// Sets the dates of an open problem that a rule governs and that work may begin on, once.
+    fn set_dates(&mut self, now: Timestamp) {
+        if self.state != State::Open
+            || self.place == Place::Backlog
+            || self.identified.is_some()
+            || self.decision.outcome != Outcome::Governed
+        {
+            return;
+        }
+        self.identified = Some(now);
+        self.due = self.due_if_begun(now);
+        self.spared_until = self.due.zip(self.decision.grace).map(|(due, grace)| grace.ends(due));
+    }
+
+    /// When it would be due if work on it began `now`.
+    #[must_use]
+    pub fn due_if_begun(&self, now: Timestamp) -> Option<Timestamp> {
+        let start = match (self.decision.due_from, self.place) {
+            (DueFrom::FirstUnhealthy, _) => self.opened,
+            (DueFrom::Released, Place::Released(at)) => at,
+            (DueFrom::Identified | DueFrom::Released, _) => now,
+        };
+        self.decision.due.map(|timeframe| timeframe.after(start))
+    }
+
+    /// Whether the sources agree on whether it is there.
+    #[must_use]
+    pub fn sources_agree(&self) -> bool {
+        let mut open = self.findings.values().map(|finding| finding.state == FindingState::Unhealthy);
+        let first = open.next();
+        open.all(|one| Some(one) == first)
+    }
+
+    /// Its place in every list: most risky first, then most severe, then oldest.
+    #[must_use]
+    pub fn urgency(&self) -> Urgency {
+        Urgency {
+            calm: self.state != State::Open,
+            risk: std::cmp::Reverse(self.risk),
+            severity: std::cmp::Reverse(self.severity),
+            opened: self.opened,
+            id: self.id.clone(),
+        }
+    }
+}
+
+/// The order of work: lowest first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Urgency {
+    calm: bool,
+    risk: std::cmp::Reverse<Option<RiskLevel>>,
+    severity: std::cmp::Reverse<Option<Severity>>,
+    opened: Timestamp,
+    id: ProblemId,
+}
+
+/// What an assessment says of its problem; nothing where this version does not know the words.
+fn finding_state(assessment: &Assessment) -> Option<FindingState> {
+    match (assessment.action, assessment.status.code) {
+        (Action::Unknown, _) | (Action::Report, StatusCode::Other) => None,
+        (Action::Delete, _) => Some(FindingState::Deleted),
+        (Action::Report, StatusCode::Unhealthy) => Some(FindingState::Unhealthy),
+        (Action::Report, StatusCode::Healthy) => Some(FindingState::Healthy),
+        (Action::Report, StatusCode::NotApplicable) if assessment.is_exempt() => Some(FindingState::Exempt),
+        (Action::Report, StatusCode::NotApplicable) => Some(FindingState::NotApplicable),
+    }
+}
+
+/// Whether a problem is there, given what the sources say: the source of truth where it speaks,
+/// else any of the others.
+fn standing(findings: &BTreeMap<AssessmentId, Finding>, truth: SourceOfTruth) -> State {
+    let of_truth = findings.values().any(|finding| finding.source == truth.0);
+    let mut states = findings.values().filter(|f| !of_truth || f.source == truth.0).map(|f| f.state);
+    let all: Vec<FindingState> = states.by_ref().collect();
+    let has = |state: FindingState| all.contains(&state);
+    if has(FindingState::Unhealthy) {
+        State::Open
+    } else if has(FindingState::Healthy) {
+        State::Closed(Closed::Healthy)
+    } else if has(FindingState::Exempt) {
+        State::Closed(Closed::Exempted)
+    } else if has(FindingState::Deleted) {
+        State::Closed(Closed::Deleted)
+    } else {
+        State::Closed(Closed::OutOfScope)
+    }
+}
+
+impl Closed {
+    /// In words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Deleted => "resource deleted or recommendation retired",
+            Self::Exempted => "exempted",
+            Self::OutOfScope => "out of scope",
+        }
+    }
+}

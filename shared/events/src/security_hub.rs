@@ -1,0 +1,200 @@
+//! AWS Security Hub CSPM: findings in ASFF.
+//!
+//! Source: "AWS Security Finding Format" of the AWS documentation. A finding without a compliance
+//! status (GuardDuty, Macie, Inspector) says that something happened, not that a setting is wrong,
+//! and is set aside.
+
+use amend_domain::{
+    Action, Assessment, AssessmentId, Cloud, Recommendation, RecommendationKey, Resource, ResourceId, Severity, Source,
+    Status, StatusCode,
+    resource::{AccountId, arn_account},
+};
+
+use crate::{
+    Context, Item, Reader,
+    wire::{self, Many, Text, given, join, lower, time, wire},
+};
+
+wire! {
+    struct Finding<'a> {
+        id: Text<'a> = "Id",
+        account: Text<'a> = "AwsAccountId",
+        region: Text<'a> = "Region",
+        generator: Text<'a> = "GeneratorId",
+        title: Text<'a> = "Title",
+        product: Text<'a> = "ProductName",
+        first: Text<'a> = "FirstObservedAt",
+        updated: Text<'a> = "UpdatedAt",
+        record_state: Text<'a> = "RecordState",
+        compliance: Compliance<'a> = "Compliance",
+        workflow: Workflow<'a> = "Workflow",
+        severity: SeverityPart<'a> = "Severity",
+        fields: Fields<'a> = "ProductFields",
+        remediation: Remediation<'a> = "Remediation",
+        resources: Many<ResourcePart<'a>> = "Resources",
+    }
+}
+
+wire! {
+    struct Compliance<'a> {
+        status: Text<'a> = "Status",
+        control: Text<'a> = "SecurityControlId",
+    }
+}
+
+wire! {
+    struct Workflow<'a> {
+        status: Text<'a> = "Status",
+    }
+}
+
+wire! {
+    struct SeverityPart<'a> {
+        label: Text<'a> = "Label",
+    }
+}
+
+wire! {
+    struct Fields<'a> {
+        control: Text<'a> = "ControlId",
+    }
+}
+
+wire! {
+    struct Remediation<'a> {
+        recommendation: Advice<'a> = "Recommendation",
+    }
+}
+
+wire! {
+    struct Advice<'a> {
+        text: Text<'a> = "Text",
+        url: Text<'a> = "Url",
+    }
+}
+
+wire! {
+    struct ResourcePart<'a> {
+        id: Text<'a> = "Id",
+        kind: Text<'a> = "Type",
+        region: Text<'a> = "Region",
+    }
+}
+
+/// Reads one finding; one about several resources gives one assessment each.
+pub(crate) fn read(raw: &str, path: &str, context: &Context, reader: &mut Reader) {
+    let finding: Finding<'_> = match wire::parse(raw) {
+        Ok(finding) => finding,
+        Err(failed) => return reader.unreadable(&join(path, &failed.path), &failed.problem, None, raw),
+    };
+    let Some(id) = given(finding.id.as_ref()) else {
+        return reader.unreadable(&join(path, "Id"), "this member is missing", None, raw);
+    };
+    let Some(compliance) = given(finding.compliance.as_ref().and_then(|c| c.status.as_ref())) else {
+        let product = given(finding.product.as_ref()).unwrap_or("another product");
+        return reader.set_aside(&format!("finding of {product}"), "it has no compliance status: it reports an event, not a setting");
+    };
+    let resources = finding.resources.as_ref().map(|many| many.0.as_slice()).unwrap_or_default();
+    if resources.is_empty() {
+        return reader.unreadable(&join(path, "Resources"), "this member is missing or empty", None, raw);
+    }
+    let workflow = given(finding.workflow.as_ref().and_then(|w| w.status.as_ref())).unwrap_or_default();
+    let (code, cause) = match compliance.to_ascii_uppercase().as_str() {
+        _ if workflow.eq_ignore_ascii_case("SUPPRESSED") => (StatusCode::NotApplicable, Some("SUPPRESSED")),
+        "FAILED" => (StatusCode::Unhealthy, None),
+        "PASSED" => (StatusCode::Healthy, None),
+        // WARNING and NOT_AVAILABLE: the check itself did not come to an end.
+        _ => (StatusCode::Other, Some(compliance)),
+    };
+    let archived = given(finding.record_state.as_ref()).is_some_and(|state| state.eq_ignore_ascii_case("ARCHIVED"));
+    let control = control(&finding);
+    let label = given(finding.severity.as_ref().and_then(|s| s.label.as_ref()));
+    let severity = label.map(|l| if l.eq_ignore_ascii_case("informational") { "low" } else { l }).and_then(Severity::parse);
+    let advice = finding.remediation.as_ref().and_then(|r| r.recommendation.as_ref());
+    let account = given(finding.account.as_ref()).and_then(AccountId::aws);
+    for (at, part) in resources.iter().enumerate() {
+        let Some(arn) = given(part.id.as_ref()) else {
+            let path = join(path, &format!("Resources[{at}].Id"));
+            reader.unreadable(&path, "this member is missing", None, raw);
+            continue;
+        };
+        let own = if resources.len() > 1 { format!("{id}|{arn}") } else { id.to_owned() };
+        let region = given(part.region.as_ref()).or_else(|| given(finding.region.as_ref()));
+        let resource_id = ResourceId::new(arn);
+        reader.push(Item::Assessment(Box::new(Assessment {
+            tenant: context.tenant.clone(),
+            source: Source::SecurityHub,
+            id: AssessmentId::new(&own),
+            recommendation: Recommendation {
+                key: RecommendationKey::new("securityhub", &control),
+                title: given(finding.title.as_ref()).unwrap_or(&control).into(),
+                category: None,
+                areas: Vec::new(),
+                policy: None,
+                remediation: advice.map(|a| [given(a.text.as_ref()), given(a.url.as_ref())]).map(|parts| {
+                    parts.into_iter().flatten().collect::<Vec<_>>().join(" ").into()
+                }),
+            },
+            resource: Resource {
+                cloud: Cloud::Aws,
+                kind: given(part.kind.as_ref()).map(resource_type),
+                name: resource_id.short_name().into(),
+                account: account.clone().or_else(|| arn_account(resource_id.as_str())),
+                region: region.map(lower),
+                connector: None,
+                id: resource_id,
+            },
+            status: Status { code, cause: cause.map(Into::into), changed: None, first_evaluated: time(finding.first.as_ref()) },
+            severity,
+            risk: None,
+            action: if archived { Action::Delete } else { Action::Report },
+            snapshot: context.snapshot,
+            sent: time(finding.updated.as_ref()).or(context.sent),
+            link: advice.and_then(|a| given(a.url.as_ref())).map(Into::into),
+            details: None,
+        })));
+    }
+}
+
+/// The control behind a finding: `S3.8`, or the last parts of the generator's id where no member
+/// names it (`cis-aws-foundations-benchmark/v/1.2.0/rule/1.3`).
+fn control(finding: &Finding<'_>) -> String {
+    let named = given(finding.compliance.as_ref().and_then(|c| c.control.as_ref()))
+        .or_else(|| given(finding.fields.as_ref().and_then(|f| f.control.as_ref())));
+    if let Some(control) = named {
+        return control.to_owned();
+    }
+    let generator = given(finding.generator.as_ref()).unwrap_or("unknown");
+    let last = generator.rsplit('/').next().unwrap_or(generator);
+    // `S3.8` names a control by itself; a bare number needs the standard before it.
+    if last.starts_with(|c: char| c.is_ascii_alphabetic()) && last.contains('.') {
+        last.to_owned()
+    } else {
+        generator.rsplit(":::").next().unwrap_or(generator).trim_start_matches("ruleset/").to_owned()
+    }
+}
+
+/// `AwsS3Bucket` and `AWS::S3::Bucket` as the rest of Amend writes them: `s3.bucket`.
+pub(crate) fn resource_type(text: &str) -> Box<str> {
+    if let Some(rest) = text.strip_prefix("AWS::") {
+        return rest.replace("::", ".").to_ascii_lowercase().into();
+    }
+    let Some(rest) = text.strip_prefix("Aws").filter(|rest| !rest.is_empty()) else { return lower(text) };
+    let second = rest.char_indices().skip(1).find(|(_, c)| c.is_ascii_uppercase()).map(|(at, _)| at);
+    match second.and_then(|at| rest.split_at_checked(at)) {
+        Some((service, kind)) => format!("{service}.{kind}").to_ascii_lowercase().into(),
+        None => lower(rest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::resource_type;
+
+    #[test]
+    fn types_are_written_one_way() {
+        for (theirs, ours) in [("AwsS3Bucket", "s3.bucket"), ("AwsEc2SecurityGroup", "ec2.securitygroup"), ("AWS::KMS::Key", "kms.key"), ("AwsAccount", "account"), ("Other", "other")] {
+            assert_eq!(&*resource_type(theirs), ours);
+        }
+    }
+}

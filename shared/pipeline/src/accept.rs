@@ -1,0 +1,199 @@
+//! What happens to a delivery, from its bytes to stored decisions.
+
+use amend_domain::{Assessment, Decision, Facts, Problem};
+use amend_events::{Form, Item, Refused, SetAside, Unreadable};
+use amend_store::{Change, Effect, Parked, Recorded};
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+use utoipa::ToSchema;
+
+use crate::{Pipeline, PipelineError};
+
+/// A delivery as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// Through which door.
+    pub form: Form,
+    /// The body.
+    pub body: &'a [u8],
+    /// The attributes of a CloudEvent in binary mode, by name without `ce-`, lower-cased.
+    pub attributes: &'a [(String, String)],
+    /// Whether it says how things stand (an import), not what changed.
+    pub snapshot: bool,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Default)]
+pub struct Accepted {
+    /// The answer that Event Grid waits for, where it asked.
+    pub validation: Option<String>,
+    /// Each assessment in it.
+    pub decided: Vec<Decided>,
+    /// What holds no assessment.
+    pub set_aside: Vec<SetAside>,
+    /// What could not be read, and is kept.
+    pub parked: Vec<Parked>,
+}
+
+/// What became of one assessment.
+#[derive(Debug)]
+pub struct Decided {
+    /// The assessment.
+    pub assessment: Assessment,
+    /// What was decided.
+    pub decision: Decision,
+    /// What was known when that was decided.
+    pub facts: Facts,
+    /// Whether that was new.
+    pub effect: Effect,
+    /// Whether a snapshot told of something that no event had.
+    pub missed: bool,
+    /// The problem as it now stands.
+    pub problem: Option<Problem>,
+}
+
+/// How many of each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Counts {
+    /// Assessments not known before.
+    pub new: usize,
+    /// Assessments newer than what was known.
+    pub updated: usize,
+    /// The same again.
+    pub duplicate: usize,
+    /// Older than what is known.
+    pub stale: usize,
+    /// Records that hold no assessment.
+    pub set_aside: usize,
+    /// Records that could not be read, and are kept.
+    pub unreadable: usize,
+    /// Snapshots that told of something that no event had.
+    pub missed: usize,
+}
+
+impl Counts {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            new: self.new.saturating_add(other.new),
+            updated: self.updated.saturating_add(other.updated),
+            duplicate: self.duplicate.saturating_add(other.duplicate),
+            stale: self.stale.saturating_add(other.stale),
+            set_aside: self.set_aside.saturating_add(other.set_aside),
+            unreadable: self.unreadable.saturating_add(other.unreadable),
+            missed: self.missed.saturating_add(other.missed),
+        }
+    }
+}
+
+impl Accepted {
+    /// How many of each.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let of = |effect: Effect| self.decided.iter().filter(|one| one.effect == effect).count();
+        Counts {
+            new: of(Effect::New),
+            updated: of(Effect::Updated),
+            duplicate: of(Effect::Duplicate),
+            stale: of(Effect::Stale),
+            set_aside: self.set_aside.len(),
+            unreadable: self.parked.len(),
+            missed: self.decided.iter().filter(|one| one.missed).count(),
+        }
+    }
+}
+
+/// Why a delivery was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// The body is too large to be opened or kept.
+    #[error("the delivery is refused")]
+    TooLarge(#[source] Refused),
+    /// It could not be recorded: nothing of it was.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+}
+
+impl Pipeline {
+    /// Receives a delivery: reads it, decides each assessment, and records all of it in one
+    /// transaction. What cannot be read is kept.
+    ///
+    /// # Errors
+    /// When the body is over the size limit, or the store does not answer; then nothing was
+    /// recorded and the same delivery can come again.
+    pub async fn accept(&self, delivery: Delivery<'_>) -> Result<Accepted, AcceptError> {
+        // 1. Receive: the limits; nothing in the body is trusted.
+        let Delivery { form, body, attributes, snapshot } = delivery;
+        // 2. Normalise: bytes to assessments, whatever wrapped them.
+        let items = match self.decider.read(form, body, attributes, snapshot, self.limits()) {
+            Ok(items) => items,
+            Err(refused @ Refused::Bytes { .. }) => return Err(AcceptError::TooLarge(refused)),
+            Err(refused) => vec![Item::Unreadable(Unreadable {
+                path: "(the whole body)".into(),
+                problem: refused.to_string(),
+                hint: Some("raise the limit and run `amend unreadable retry`, or have the sender split its batches".into()),
+                raw: String::from_utf8_lossy(body).into_owned(),
+            })],
+        };
+        let mut accepted = Accepted::default();
+        let mut changes = Vec::new();
+        for item in items {
+            match item {
+                // 4. Decide: pure. (3, order and de-duplicate, is up to the store: it must happen in
+                // the transaction that records.)
+                Item::Assessment(assessment) => changes.push(self.decider.decide(*assessment)),
+                Item::SetAside(aside) => accepted.set_aside.push(aside),
+                Item::Validation { code } => accepted.validation = Some(code),
+                Item::Unreadable(unreadable) => accepted.parked.push(self.parked(form, unreadable)),
+            }
+        }
+        self.park(&accepted.parked).await?;
+        accepted.decided = self.record(changes).await?;
+        Ok(accepted)
+    }
+
+    /// Keeps what could not be read.
+    pub(crate) async fn park(&self, parked: &[Parked]) -> Result<(), PipelineError> {
+        if parked.is_empty() {
+            return Ok(());
+        }
+        self.store.park(parked).await?;
+        for Parked { id, form, path, problem, .. } in parked {
+            warn!(id, form, path, problem, "kept an unreadable record");
+        }
+        Ok(())
+    }
+
+    /// Records what was decided, in one transaction.
+    pub(crate) async fn record(&self, changes: Vec<Change>) -> Result<Vec<Decided>, PipelineError> {
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let recorded = self.store.record(&changes, self.now()).await?;
+        Ok(changes.into_iter().zip(recorded).map(|(change, recorded)| decided(change, recorded)).collect())
+    }
+
+    pub(crate) fn parked(&self, form: Form, unreadable: Unreadable) -> Parked {
+        let at = self.now();
+        let Unreadable { path, problem, hint, raw } = unreadable;
+        Parked { id: self.ids.next(at), at, form: form.as_str().to_owned(), path, problem, hint, raw, resolved: None }
+    }
+}
+
+fn decided(change: Change, recorded: Recorded) -> Decided {
+    let Change { assessment, decision, facts, .. } = change;
+    let rule = decision.rule.as_ref().map(ToString::to_string);
+    info!(
+        assessment = %assessment.id,
+        effect = recorded.effect.as_str(),
+        status = assessment.status.code.as_str(),
+        rule,
+        action = decision.action(),
+        "assessment recorded"
+    );
+    if recorded.missed {
+        warn!(assessment = %assessment.id, "a snapshot told of a finding that no event had brought");
+    }
+    Decided { assessment, decision, facts, effect: recorded.effect, missed: recorded.missed, problem: recorded.problem }
+}

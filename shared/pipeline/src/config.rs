@@ -1,0 +1,330 @@
+//! Configuration: `amend.yaml`, overridden by `AMEND__SECTION__KEY` in the environment.
+//!
+//! The members stand in the table below, each with its sentence; the manual's page is made from it.
+//! Every option has a safe default. The only file that reads the environment.
+
+use std::path::{Path, PathBuf};
+
+use amend_catalog::{
+    Mistakes, SourceText,
+    mistakes::Collector,
+    shape::{self, Kind, Shape, may},
+    yaml::{self, Node, Value},
+};
+use amend_domain::{Cloud, Source, TenantId, problem::SourceOfTruth};
+use amend_events::Limits;
+use serde::Serialize;
+
+const TEXTS: Kind = Kind::OneOrMany(&Kind::Text);
+const SOURCES: Kind = Kind::Word(&["defender", "policy-state", "security-hub", "scc"]);
+
+static STORE: Shape = Shape {
+    name: "the store",
+    fields: &[may("path", Kind::Text, "The file of the embedded SQLite store, relative to amend.yaml.")],
+};
+
+static TRUTH: Shape = Shape {
+    name: "the source of truth",
+    fields: &[
+        may("azure", SOURCES, "Whose Healthy closes a problem on an Azure resource."),
+        may("aws", SOURCES, "Whose Healthy closes a problem on an AWS resource."),
+        may("gcp", SOURCES, "Whose Healthy closes a problem on a Google Cloud resource."),
+    ],
+};
+
+static LIMITS: Shape = Shape {
+    name: "the limits",
+    fields: &[
+        may("bytes", Kind::Whole(1_024, 268_435_456), "The largest body of a delivery, in bytes."),
+        may("nesting", Kind::Whole(8, 120), "How deep the JSON of a delivery may nest."),
+        may("records", Kind::Whole(1, 1_000_000), "How many records a delivery may hold."),
+    ],
+};
+
+static EVENT_GRID: Shape = Shape {
+    name: "Event Grid",
+    fields: &[may(
+        "subscriptions",
+        TEXTS,
+        "Names of the event subscriptions whose handshake is answered; any, if absent.",
+    )],
+};
+
+static CLOUD_EVENTS: Shape = Shape {
+    name: "CloudEvents",
+    fields: &[may("origins", TEXTS, "Origins that may deliver CloudEvents (the handshake's `WebHook-Request-Origin`); any, if absent.")],
+};
+
+static LOG: Shape = Shape {
+    name: "the log",
+    fields: &[
+        may("level", Kind::Word(&["error", "warn", "info", "debug", "trace"]), "How much is logged, to standard error."),
+        may("format", Kind::Word(&["human", "json"]), "How it is written."),
+    ],
+};
+
+/// The members of `amend.yaml`.
+pub static FILE: Shape = Shape {
+    name: "amend.yaml",
+    fields: &[
+        may("version", Kind::Whole(1, 1), "The version of the format: 1."),
+        may("tenant", Kind::Text, "The Entra tenant that findings belong to whose source names none (Security Hub, SCC, policy states)."),
+        may("listen", Kind::Text, "Address and port of `amend serve`. Only loopback addresses, as there is no authentication yet."),
+        may("rules", TEXTS, "Rule files, relative to amend.yaml; the built-in starter rules, if absent."),
+        may("facts", Kind::Text, "A file with hierarchy and tags, relative to amend.yaml."),
+        may("store", Kind::Map(&STORE), "Where Amend remembers."),
+        may("source_of_truth", Kind::Map(&TRUTH), "Whose word counts where several sources report one problem; Defender's, if absent."),
+        may("limits", Kind::Map(&LIMITS), "How much a delivery may hold."),
+        may("event_grid", Kind::Map(&EVENT_GRID), "How Event Grid's handshake is answered."),
+        may("cloud_events", Kind::Map(&CLOUD_EVENTS), "How the CloudEvents handshake is answered."),
+        may("log", Kind::Map(&LOG), "What is logged."),
+    ],
+};
+
+/// The configuration, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The tenant of sources that name none.
+    pub tenant: TenantId,
+    /// Where `serve` listens.
+    pub listen: String,
+    /// Rule files; empty means the starter rules.
+    pub rules: Vec<PathBuf>,
+    /// The facts file.
+    pub facts: Option<PathBuf>,
+    /// The store's file.
+    pub store: PathBuf,
+    /// Whose word counts, where it is not Defender's.
+    pub truths: Vec<(Cloud, SourceOfTruth)>,
+    /// How much a delivery may hold.
+    pub limits: Limits,
+    /// Event subscriptions whose handshake is answered; empty means any.
+    pub event_subscriptions: Vec<String>,
+    /// Origins that may deliver CloudEvents; empty means any.
+    pub cloud_event_origins: Vec<String>,
+    /// How much is logged.
+    pub log_level: String,
+    /// Whether the log is JSON.
+    pub log_json: bool,
+    /// Each option, with its value and where that comes from.
+    pub options: Vec<ConfigOption>,
+}
+
+/// One option, for `amend config explain`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConfigOption {
+    /// Its path: `limits.bytes`.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Where that comes from: `default`, the file with its line, or the environment variable.
+    pub from: String,
+    /// What it is for.
+    pub doc: &'static str,
+}
+
+/// The defaults, by path.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("tenant", "-"),
+    ("listen", "127.0.0.1:8080"),
+    ("rules", "(built-in starter rules)"),
+    ("facts", "(none)"),
+    ("store.path", ".amend/amend.db"),
+    ("source_of_truth.azure", "defender"),
+    ("source_of_truth.aws", "defender"),
+    ("source_of_truth.gcp", "defender"),
+    ("limits.bytes", "16777216"),
+    ("limits.nesting", "64"),
+    ("limits.records", "10000"),
+    ("event_grid.subscriptions", "(any)"),
+    ("cloud_events.origins", "(any)"),
+    ("log.level", "warn"),
+    ("log.format", "human"),
+];
+
+/// The variables of the environment that override `amend.yaml`.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+pub fn environment() -> Vec<(String, String)> {
+    let mut list: Vec<(String, String)> = std::env::vars().filter(|(name, _)| name.starts_with("AMEND__")).collect();
+    list.sort();
+    list
+}
+
+/// Reads a configuration: the text of `amend.yaml`, if there is one, and the environment.
+///
+/// `folder` is the one that relative paths are relative to.
+///
+/// # Errors
+/// Every mistake in both.
+pub fn load(file: Option<&SourceText>, folder: &Path, environment: &[(String, String)]) -> Result<(Config, Mistakes), Mistakes> {
+    let empty = SourceText::new("(no amend.yaml)", "{}");
+    let source = file.unwrap_or(&empty);
+    let mut mistakes = Collector::new(source);
+    let root = yaml::parse(source, &mut mistakes);
+    if let Some(root) = &root {
+        shape::check(root, Kind::Map(&FILE), &mut mistakes);
+        if file.is_some() && root.get("version").is_none() {
+            mistakes.error(root, "amend.yaml lacks `version`", Some("add `version: 1`".into()));
+        }
+    }
+    let root = root.unwrap_or(Node { value: Value::Map(Vec::new()), span: 0..0 });
+    let mut found = Mistakes::default();
+    let overrides = read_overrides(environment, &mut found);
+
+    let mut options = Vec::new();
+    let mut values = |name: &str, mistakes: &mut Collector| -> Option<(Vec<String>, String)> {
+        let doc = doc_of(name);
+        let node = name.split('.').try_fold(&root, |node, part| node.get(part));
+        let (texts, from) = match (overrides.iter().find(|(path, _, _)| path == name), node) {
+            (Some((_, variable, text)), _) => (text.split(',').map(|t| t.trim().to_owned()).collect(), variable.clone()),
+            (None, Some(node)) => (mistakes.texts(Some(node)), format!("{}:{}", source.name, mistakes.line_of(node))),
+            (None, None) => {
+                let value = DEFAULTS.iter().find(|(path, _)| *path == name).map_or("", |(_, value)| value);
+                options.push(ConfigOption { name: name.to_owned(), value: value.to_owned(), from: "default".into(), doc });
+                return None;
+            }
+        };
+        let value = texts.join(", ");
+        options.push(ConfigOption { name: name.to_owned(), value, from: from.clone(), doc });
+        Some((texts, from))
+    };
+    let mut config = Config {
+        tenant: TenantId::new(""),
+        listen: "127.0.0.1:8080".into(),
+        rules: Vec::new(),
+        facts: None,
+        store: folder.join(".amend/amend.db"),
+        truths: Vec::new(),
+        limits: Limits::default(),
+        event_subscriptions: Vec::new(),
+        cloud_event_origins: Vec::new(),
+        log_level: "warn".into(),
+        log_json: false,
+        options: Vec::new(),
+    };
+    let one = |found: Option<(Vec<String>, String)>| found.and_then(|(texts, from)| Some((texts.into_iter().next()?, from)));
+    if let Some((tenant, _)) = one(values("tenant", &mut mistakes)) {
+        config.tenant = TenantId::new(tenant.trim_matches('-'));
+    }
+    if let Some((listen, from)) = one(values("listen", &mut mistakes)) {
+        match listen.parse::<std::net::SocketAddr>() {
+            Ok(address) if address.ip().is_loopback() => config.listen = listen,
+            Ok(_) => problem(&root, "listen", &from, &mut mistakes, &mut found, format!("`{listen}` is not a loopback address"), "there is no authentication yet, so amend listens on 127.0.0.1 or [::1] only"),
+            Err(_) => problem(&root, "listen", &from, &mut mistakes, &mut found, format!("`{listen}` is no address with a port"), "write it as 127.0.0.1:8080"),
+        }
+    }
+    if let Some((rules, _)) = values("rules", &mut mistakes) {
+        config.rules = rules.iter().map(|path| folder.join(path)).collect();
+    }
+    if let Some((facts, _)) = one(values("facts", &mut mistakes)) {
+        config.facts = Some(folder.join(facts));
+    }
+    if let Some((path, _)) = one(values("store.path", &mut mistakes)) {
+        config.store = folder.join(path);
+    }
+    for (cloud, name) in [
+        (Cloud::Azure, "source_of_truth.azure"),
+        (Cloud::Aws, "source_of_truth.aws"),
+        (Cloud::Gcp, "source_of_truth.gcp"),
+    ] {
+        if let Some((word, from)) = one(values(name, &mut mistakes)) {
+            let all = [Source::Defender, Source::PolicyState, Source::SecurityHub, Source::Scc];
+            match all.into_iter().find(|source| source.as_str() == word) {
+                Some(source) => config.truths.push((cloud, SourceOfTruth(source))),
+                None => problem(&root, name, &from, &mut mistakes, &mut found, format!("`{word}` is no source"), "one of defender, policy-state, security-hub, scc"),
+            }
+        }
+    }
+    for (name, slot) in [
+        ("limits.bytes", &mut config.limits.bytes),
+        ("limits.nesting", &mut config.limits.nesting),
+        ("limits.records", &mut config.limits.records),
+    ] {
+        if let Some((text, from)) = one(values(name, &mut mistakes)) {
+            match text.replace('_', "").parse() {
+                Ok(number) => *slot = number,
+                Err(_) => problem(&root, name, &from, &mut mistakes, &mut found, format!("`{text}` is no whole number"), "write it in digits"),
+            }
+        }
+    }
+    if let Some((names, _)) = values("event_grid.subscriptions", &mut mistakes) {
+        config.event_subscriptions = names;
+    }
+    if let Some((origins, _)) = values("cloud_events.origins", &mut mistakes) {
+        config.cloud_event_origins = origins;
+    }
+    if let Some((level, from)) = one(values("log.level", &mut mistakes)) {
+        if ["error", "warn", "info", "debug", "trace"].contains(&level.as_str()) {
+            config.log_level = level;
+        } else {
+            problem(&root, "log.level", &from, &mut mistakes, &mut found, format!("`{level}` is no level"), "one of error, warn, info, debug, trace");
+        }
+    }
+    if let Some((format, _)) = one(values("log.format", &mut mistakes)) {
+        config.log_json = format == "json";
+    }
+    config.options = options;
+    found.extend(mistakes.finish());
+    found.into_result(Some(config))
+}
+
+/// Says that a value is wrong, where it stands: in the file, or in the environment.
+fn problem(root: &Node, name: &str, from: &str, mistakes: &mut Collector, found: &mut Mistakes, message: String, hint: &str) {
+    let node = name.split('.').try_fold(root, |node, part| node.get(part));
+    match node.filter(|_| !from.starts_with("AMEND__")) {
+        Some(node) => {
+            // The shape may have said so already, in other words.
+            if !mistakes.has_error_at(node) {
+                mistakes.error(node, message, Some(hint.to_owned()));
+            }
+        }
+        None => found.extend(in_environment(from, message, hint)),
+    }
+}
+
+fn in_environment(variable: &str, message: String, hint: &str) -> Mistakes {
+    let source = SourceText::new("(environment)", variable);
+    let mut collector = Collector::new(&source);
+    collector.error_at(0..variable.len(), message, Some(hint.to_owned()));
+    collector.finish()
+}
+
+/// `AMEND__LIMITS__BYTES=…` as path, variable and text.
+fn read_overrides(environment: &[(String, String)], found: &mut Mistakes) -> Vec<(String, String, String)> {
+    let mut overrides = Vec::new();
+    for (variable, text) in environment {
+        let path = variable.trim_start_matches("AMEND__").to_lowercase().replace("__", ".");
+        if DEFAULTS.iter().any(|(name, _)| *name == path) {
+            overrides.push((path, variable.clone(), text.clone()));
+        } else {
+            let near = amend_domain::settings::nearest(&path, DEFAULTS.iter().map(|(name, _)| *name));
+            let hint = near.map_or_else(
+                || "`amend config explain` lists the options".to_owned(),
+                |near| format!("did you mean `AMEND__{}`?", near.to_uppercase().replace('.', "__")),
+            );
+            found.extend(in_environment(variable, format!("`{variable}` names no option"), &hint));
+        }
+    }
+    overrides
+}
+
+/// The sentence of an option, from the table.
+fn doc_of(name: &str) -> &'static str {
+    let mut shape = &FILE;
+    let mut doc = "";
+    for part in name.split('.') {
+        let Some(field) = shape.fields.iter().find(|field| field.name == part) else { break };
+        doc = field.doc;
+        if let Kind::Map(below) = field.kind {
+            shape = below;
+        }
+    }
+    doc
+}
+
+/// The JSON Schema of `amend.yaml`.
+#[must_use]
+pub fn json_schema() -> serde_json::Value {
+    shape::json_schema(&FILE, "Amend configuration")
+}

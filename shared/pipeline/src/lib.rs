@@ -1,0 +1,164 @@
+//! The story of an event, and the questions people ask about it afterwards.
+//!
+//! Read [`accept`] from top to bottom: that is what happens to a delivery. [`backlog`] is what
+//! happens to what a snapshot brought; [`explain`] answers "why"; [`unreadable`] is for what could
+//! not be read; [`config`] is the only file that reads the environment.
+
+pub mod accept;
+pub mod backlog;
+pub mod config;
+pub mod decider;
+pub mod explain;
+pub mod import;
+pub mod rows;
+pub mod system;
+pub mod unreadable;
+
+use std::sync::Arc;
+
+use amend_catalog::Mistakes;
+use amend_domain::{RuleSet, ports::Ids};
+use amend_events::Limits;
+use amend_store::{Store, StoreError};
+
+pub use accept::{Accepted, Delivery};
+pub use config::Config;
+pub use decider::Decider;
+
+/// Everything an event passes through, put together.
+#[derive(Clone)]
+pub struct Pipeline {
+    decider: Decider,
+    store: Arc<dyn Store>,
+    ids: Arc<dyn Ids>,
+}
+
+/// Why a pipeline cannot be put together, or cannot answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The rules cannot be used.
+    #[error("the rules cannot be used")]
+    Rules(#[source] Mistakes),
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What was asked for is not there.
+    #[error("{what} `{name}` is not known")]
+    NotFound {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// How to find it.
+        hint: &'static str,
+    },
+    /// Several things answer to a name.
+    #[error("`{name}` names {count} problems")]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// How many.
+        count: usize,
+        /// Their ids.
+        ids: Vec<String>,
+    },
+    /// A stored text cannot be read.
+    #[error("{what} cannot be read")]
+    Damaged {
+        /// What.
+        what: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// What to do after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhatNow {
+    /// The platform should deliver it again.
+    Retry,
+    /// It is kept, and a person is told.
+    Park,
+    /// It is recorded and will not be tried again.
+    Refuse,
+}
+
+impl PipelineError {
+    /// What to do now.
+    #[must_use]
+    pub fn what_now(&self) -> WhatNow {
+        match self {
+            Self::Store(_) => WhatNow::Retry,
+            Self::Damaged { .. } => WhatNow::Park,
+            Self::Rules(_) | Self::NotFound { .. } | Self::Ambiguous { .. } => WhatNow::Refuse,
+        }
+    }
+
+    /// A stable name for logs, metrics and API answers.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Rules(_) => "rules.mistakes",
+            Self::Store(error) => error.code(),
+            Self::NotFound { .. } => "not-found",
+            Self::Ambiguous { .. } => "ambiguous",
+            Self::Damaged { .. } => "store.damaged",
+        }
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Rules(_) => Some("run `amend rules check`".into()),
+            Self::Store(error) => error.hint().map(str::to_owned),
+            Self::NotFound { hint, .. } => Some((*hint).to_owned()),
+            Self::Ambiguous { ids, .. } => Some(format!("name one of {}", ids.join(", "))),
+            Self::Damaged { .. } => None,
+        }
+    }
+}
+
+impl Pipeline {
+    /// Puts the parts together, and keeps the rules' text under their digest.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn new(decider: Decider, store: Arc<dyn Store>, ids: Arc<dyn Ids>) -> Result<Self, PipelineError> {
+        let archive = serde_json::to_string(decider.files())
+            .map_err(|source| PipelineError::Damaged { what: "the rules".into(), source })?;
+        store.archive_rules(decider.rules().digest(), &archive, decider.now()).await?;
+        Ok(Self { decider, store, ids })
+    }
+
+    /// What decides.
+    #[must_use]
+    pub fn decider(&self) -> &Decider {
+        &self.decider
+    }
+
+    /// What is remembered.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub fn rules(&self) -> &RuleSet {
+        self.decider.rules()
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> jiff::Timestamp {
+        self.decider.now()
+    }
+
+    /// How much a delivery may hold.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        self.decider.limits()
+    }
+}

@@ -1,0 +1,241 @@
+//! What Amend remembers: the [`Store`] port and its SQLite form.
+//!
+//! Methods are coarse: one method is one transaction, and no transaction type leaves the crate. What
+//! must follow from what is decided by `amend-domain`; the store makes it happen together or not
+//! at all.
+
+mod sql;
+mod sqlite;
+
+use amend_domain::{Assessment, Decision, Facts, Problem, Setting, problem::SourceOfTruth};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use sqlite::Sqlite;
+
+/// An assessment with what was decided for it.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The assessment.
+    pub assessment: Assessment,
+    /// The setting it speaks of.
+    pub setting: Setting,
+    /// What was decided.
+    pub decision: Decision,
+    /// What was known when that was decided.
+    pub facts: Facts,
+    /// Whose word counts for its resource.
+    pub truth: SourceOfTruth,
+}
+
+/// What became of a [`Change`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// The assessment was not known before.
+    New,
+    /// It is newer than what was known.
+    Updated,
+    /// The same was recorded before; nothing changed.
+    Duplicate,
+    /// Something newer is known; nothing changed.
+    Stale,
+}
+
+impl Effect {
+    /// The word used in JSON and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Updated => "updated",
+            Self::Duplicate => "duplicate",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// What recording a change did.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// What became of it.
+    pub effect: Effect,
+    /// Whether a snapshot told of something that no event had: a missed event.
+    pub missed: bool,
+    /// The problem as it now stands, where there is one.
+    pub problem: Option<Problem>,
+}
+
+/// A stored decision, with all that explains it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StoredDecision {
+    /// When it was made.
+    pub at: Timestamp,
+    /// What it was made about.
+    pub assessment: Assessment,
+    /// What was known.
+    pub facts: Facts,
+    /// What was decided.
+    pub decision: Decision,
+}
+
+/// A record that could not be read, kept whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// Its id: 26 lower-case characters, sortable by time.
+    pub id: String,
+    /// When it came.
+    pub at: Timestamp,
+    /// Through which door.
+    pub form: String,
+    /// Where in the delivery it stood.
+    pub path: String,
+    /// What was wrong with it.
+    pub problem: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The record.
+    pub raw: String,
+    /// When a retry read it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<Timestamp>,
+}
+
+/// When an account was last heard of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// The subscription, account or project.
+    pub account: String,
+    /// The last event that said what changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_event: Option<Timestamp>,
+    /// The last snapshot or import that said how things stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_snapshot: Option<Timestamp>,
+}
+
+/// Which problems to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only open ones, or only closed ones.
+    pub open: Option<bool>,
+    /// Only those in the backlog, or only those out of it.
+    pub backlog: Option<bool>,
+    /// Only those governed by this rule.
+    pub rule: Option<String>,
+    /// Only those in this account.
+    pub account: Option<String>,
+    /// At most this many.
+    pub limit: Option<u32>,
+}
+
+/// Why the store did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be opened.
+    #[error("cannot open the store {path}")]
+    Open {
+        /// The file.
+        path: String,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The database was written by a later version of Amend.
+    #[error("the store {path} has schema version {found}; this version of amend knows {known}")]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// A statement failed.
+    #[error("the store failed to {doing}")]
+    Failed {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// A stored record cannot be read, or a new one written, as JSON.
+    #[error("a record of {what} is damaged")]
+    Damaged {
+        /// Which kind of record.
+        what: &'static str,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+impl StoreError {
+    /// A stable name for logs and metrics.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "store.open",
+            Self::Newer { .. } => "store.newer",
+            Self::Failed { .. } => "store.failed",
+            Self::Damaged { .. } => "store.damaged",
+        }
+    }
+
+    /// What a person can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Open { .. } => Some("check `store.path` in amend.yaml and the rights on its folder"),
+            Self::Newer { .. } => Some("run the version of amend that wrote it, or name another file under `store.path`"),
+            Self::Failed { .. } | Self::Damaged { .. } => None,
+        }
+    }
+}
+
+/// What Amend remembers. One method is one transaction.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Records changes, in order: all of them or none. Whether a change is new, the same again, or
+    /// older than what is known is decided here, inside the transaction.
+    async fn record(&self, changes: &[Change], now: Timestamp) -> Result<Vec<Recorded>, StoreError>;
+
+    /// Keeps records that could not be read.
+    async fn park(&self, parked: &[Parked]) -> Result<(), StoreError>;
+
+    /// The records that could not be read, newest first; also those a retry has read since, if asked.
+    async fn parked(&self, resolved_too: bool, limit: u32) -> Result<Vec<Parked>, StoreError>;
+
+    /// One of them, by its id or the start of it.
+    async fn parked_one(&self, id: &str) -> Result<Option<Parked>, StoreError>;
+
+    /// Says that a retry has read a record.
+    async fn resolve_parked(&self, id: &str, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Problems, most urgent first.
+    async fn problems(&self, filter: &Filter) -> Result<Vec<Problem>, StoreError>;
+
+    /// Problems whose id starts with `id`, or that have a finding or resource of this id.
+    async fn find(&self, id: &str) -> Result<Vec<Problem>, StoreError>;
+
+    /// Lets problems leave the backlog. Returns those that did.
+    async fn release(&self, ids: &[String], now: Timestamp) -> Result<Vec<Problem>, StoreError>;
+
+    /// The last decision on each finding of a problem, newest first.
+    async fn decisions(&self, problem: &str) -> Result<Vec<StoredDecision>, StoreError>;
+
+    /// The assessments that are held, up to a limit.
+    async fn assessments(&self, limit: u32) -> Result<Vec<Assessment>, StoreError>;
+
+    /// Keeps the text of a rule set under its digest.
+    async fn archive_rules(&self, digest: &str, files: &str, now: Timestamp) -> Result<(), StoreError>;
+
+    /// The text of a rule set.
+    async fn archived_rules(&self, digest: &str) -> Result<Option<String>, StoreError>;
+
+    /// When each account was last heard of.
+    async fn inputs(&self) -> Result<Vec<Input>, StoreError>;
+
+    /// Whether the store answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+}

@@ -1,0 +1,90 @@
+//! Statements that SQLite and PostgreSQL both understand: `$1`, `ON CONFLICT`, TEXT and BIGINT.
+
+/// The version of the schema below.
+pub(crate) const VERSION: i64 = 1;
+
+/// Times are microseconds since 1970, UTC; bodies are JSON.
+pub(crate) const SCHEMA: &[&str] = &[
+    "CREATE TABLE assessments (
+        tenant TEXT NOT NULL, id TEXT NOT NULL, problem TEXT NOT NULL,
+        micros BIGINT, rank BIGINT NOT NULL, received BIGINT NOT NULL, body TEXT NOT NULL,
+        PRIMARY KEY (tenant, id))",
+    "CREATE TABLE versions (
+        tenant TEXT NOT NULL, assessment TEXT NOT NULL, version TEXT NOT NULL, received BIGINT NOT NULL,
+        PRIMARY KEY (tenant, assessment, version))",
+    "CREATE TABLE problems (
+        tenant TEXT NOT NULL, id TEXT NOT NULL, resource TEXT NOT NULL, account TEXT,
+        open BIGINT NOT NULL, backlog BIGINT NOT NULL, risk BIGINT NOT NULL, severity BIGINT NOT NULL,
+        opened BIGINT NOT NULL, due BIGINT, rule TEXT, body TEXT NOT NULL,
+        PRIMARY KEY (tenant, id))",
+    "CREATE INDEX problems_by_urgency ON problems (open DESC, risk DESC, severity DESC, opened, id)",
+    "CREATE INDEX problems_by_resource ON problems (resource)",
+    "CREATE INDEX problems_by_rule ON problems (rule, backlog)",
+    "CREATE TABLE decisions (
+        tenant TEXT NOT NULL, assessment TEXT NOT NULL, problem TEXT NOT NULL, at BIGINT NOT NULL,
+        version TEXT NOT NULL, body TEXT NOT NULL,
+        PRIMARY KEY (tenant, assessment, version))",
+    "CREATE INDEX decisions_by_problem ON decisions (problem, at DESC)",
+    "CREATE TABLE unreadable (
+        id TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL, resolved BIGINT, body TEXT NOT NULL)",
+    "CREATE TABLE rule_sets (digest TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL, files TEXT NOT NULL)",
+    "CREATE TABLE inputs (account TEXT NOT NULL PRIMARY KEY, last_event BIGINT, last_snapshot BIGINT)",
+];
+
+pub(crate) const ADD_VERSION: &str = "INSERT INTO versions (tenant, assessment, version, received) \
+    VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, assessment, version) DO NOTHING";
+
+pub(crate) const GET_ASSESSMENT: &str = "SELECT micros, rank FROM assessments WHERE tenant = $1 AND id = $2";
+
+pub(crate) const PUT_ASSESSMENT: &str = "INSERT INTO assessments (tenant, id, problem, micros, rank, received, body) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (tenant, id) DO UPDATE SET problem = excluded.problem, \
+    micros = excluded.micros, rank = excluded.rank, received = excluded.received, body = excluded.body";
+
+pub(crate) const LIST_ASSESSMENTS: &str = "SELECT body FROM assessments ORDER BY tenant, id LIMIT $1";
+
+pub(crate) const GET_PROBLEM: &str = "SELECT body FROM problems WHERE tenant = $1 AND id = $2";
+
+pub(crate) const PUT_PROBLEM: &str = "INSERT INTO problems \
+    (tenant, id, resource, account, open, backlog, risk, severity, opened, due, rule, body) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (tenant, id) DO UPDATE SET \
+    resource = excluded.resource, account = excluded.account, open = excluded.open, backlog = excluded.backlog, \
+    risk = excluded.risk, severity = excluded.severity, opened = excluded.opened, due = excluded.due, \
+    rule = excluded.rule, body = excluded.body";
+
+pub(crate) const LIST_PROBLEMS: &str = "SELECT body FROM problems WHERE ($1 IS NULL OR open = $1) \
+    AND ($2 IS NULL OR backlog = $2) AND ($3 IS NULL OR rule = $3) AND ($4 IS NULL OR account = $4) \
+    ORDER BY open DESC, risk DESC, severity DESC, opened, id LIMIT $5";
+
+pub(crate) const FIND_PROBLEMS: &str = "SELECT body FROM problems WHERE (id >= $1 AND id < $1 || 'g') OR resource = $2 \
+    OR id IN (SELECT problem FROM assessments WHERE id = $3) ORDER BY id LIMIT 100";
+
+pub(crate) const RELEASABLE: &str = "SELECT body FROM problems WHERE id = $1 AND open = 1 AND backlog = 1";
+
+pub(crate) const PUT_DECISION: &str = "INSERT INTO decisions (tenant, assessment, problem, at, version, body) \
+    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, assessment, version) DO UPDATE SET \
+    at = excluded.at, problem = excluded.problem, body = excluded.body";
+
+pub(crate) const LIST_DECISIONS: &str = "SELECT body FROM decisions WHERE problem = $1 ORDER BY at DESC, assessment, version LIMIT 100";
+
+pub(crate) const PUT_PARKED: &str =
+    "INSERT INTO unreadable (id, at, resolved, body) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING";
+
+pub(crate) const LIST_PARKED: &str =
+    "SELECT body, resolved FROM unreadable WHERE ($1 = 1 OR resolved IS NULL) ORDER BY id DESC LIMIT $2";
+
+pub(crate) const FIND_PARKED: &str = "SELECT body, resolved FROM unreadable WHERE id >= $1 AND id < $1 || '~' ORDER BY id LIMIT 1";
+
+pub(crate) const RESOLVE_PARKED: &str = "UPDATE unreadable SET resolved = $2 WHERE id = $1 AND resolved IS NULL";
+
+pub(crate) const PUT_RULES: &str =
+    "INSERT INTO rule_sets (digest, at, files) VALUES ($1, $2, $3) ON CONFLICT (digest) DO NOTHING";
+
+pub(crate) const GET_RULES: &str = "SELECT files FROM rule_sets WHERE digest = $1";
+
+pub(crate) const PUT_EVENT: &str = "INSERT INTO inputs (account, last_event, last_snapshot) VALUES ($1, $2, NULL) \
+    ON CONFLICT (account) DO UPDATE SET last_event = excluded.last_event";
+
+pub(crate) const PUT_SNAPSHOT: &str = "INSERT INTO inputs (account, last_event, last_snapshot) VALUES ($1, NULL, $2) \
+    ON CONFLICT (account) DO UPDATE SET last_snapshot = excluded.last_snapshot";
+
+pub(crate) const LIST_INPUTS: &str = "SELECT account, last_event, last_snapshot FROM inputs ORDER BY account";

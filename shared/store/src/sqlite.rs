@@ -1,0 +1,326 @@
+//! SQLite: one file, one writer, for a single process. WAL, so that readers never wait.
+
+use std::{path::Path, str::FromStr, time::Duration};
+
+use amend_domain::{
+    Assessment, Problem, ProblemId, ResourceId,
+    problem::{Place, State},
+};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::{
+    Row, Sqlite as Driver, SqlitePool, Transaction,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+};
+
+use crate::{Change, Effect, Filter, Input, Parked, Recorded, Store, StoreError, StoredDecision, sql};
+
+/// The embedded store.
+#[derive(Clone, Debug)]
+pub struct Sqlite {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl Sqlite {
+    /// Opens the file at `path`, and makes it and its schema where they are missing.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or a later version of Amend wrote it.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let name = path.display().to_string();
+        let fail = |source: sqlx::Error| StoreError::Open { path: name.clone(), source };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            tokio::fs::create_dir_all(folder).await.map_err(|error| fail(sqlx::Error::Io(error)))?;
+        }
+        let options = SqliteConnectOptions::from_str("sqlite:")
+            .map_err(fail)?
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(10))
+            .foreign_keys(true);
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(fail)?;
+        let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&writer).await.map_err(fail)?;
+        if found > sql::VERSION {
+            return Err(StoreError::Newer { path: name, found, known: sql::VERSION });
+        }
+        if found == 0 {
+            let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(fail)?;
+            // Another process may have made it since.
+            let now: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(fail)?;
+            if now == 0 {
+                for statement in sql::SCHEMA {
+                    sqlx::query(*statement).execute(&mut *transaction).await.map_err(fail)?;
+                }
+                sqlx::query("PRAGMA user_version = 1").execute(&mut *transaction).await.map_err(fail)?;
+            }
+            transaction.commit().await.map_err(fail)?;
+        }
+        let readers = SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await.map_err(fail)?;
+        Ok(Self { writer, readers })
+    }
+
+    /// Finishes what is being written and closes the file.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    async fn begin(&self, doing: &'static str) -> Result<Transaction<'_, Driver>, StoreError> {
+        self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed(doing))
+    }
+}
+
+fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+    move |source| StoreError::Failed { doing, source }
+}
+
+fn read<T: DeserializeOwned>(what: &'static str, body: &str) -> Result<T, StoreError> {
+    serde_json::from_str(body).map_err(|source| StoreError::Damaged { what, source })
+}
+
+fn write<T: Serialize>(what: &'static str, value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|source| StoreError::Damaged { what, source })
+}
+
+fn bodies<T: DeserializeOwned>(what: &'static str, rows: &[SqliteRow]) -> Result<Vec<T>, StoreError> {
+    rows.iter().map(|row| read(what, row.try_get::<&str, _>("body").map_err(failed("read a row"))?)).collect()
+}
+
+fn parked(row: &SqliteRow) -> Result<Parked, StoreError> {
+    let fail = failed("read a row");
+    let mut parked: Parked = read("unreadable records", row.try_get::<&str, _>("body").map_err(&fail)?)?;
+    let resolved: Option<i64> = row.try_get("resolved").map_err(&fail)?;
+    parked.resolved = resolved.and_then(|micros| Timestamp::from_microsecond(micros).ok());
+    Ok(parked)
+}
+
+async fn put_problem(transaction: &mut Transaction<'_, Driver>, problem: &Problem) -> Result<(), StoreError> {
+    let rank = |level: Option<u8>| level.map_or(0, |level| i64::from(level).saturating_add(1));
+    sqlx::query(sql::PUT_PROBLEM)
+        .bind(problem.tenant.as_str())
+        .bind(problem.id.as_str())
+        .bind(problem.resource.id.as_str())
+        .bind(problem.resource.account.as_ref().map(amend_domain::AccountId::as_str))
+        .bind(i64::from(problem.state == State::Open))
+        .bind(i64::from(problem.place == Place::Backlog))
+        .bind(rank(problem.risk.map(|risk| risk as u8)))
+        .bind(rank(problem.severity.map(|severity| severity as u8)))
+        .bind(problem.opened.as_microsecond())
+        .bind(problem.due.map(Timestamp::as_microsecond))
+        .bind(problem.decision.rule.as_ref().map(amend_domain::RuleId::as_str))
+        .bind(write("problems", problem)?)
+        .execute(&mut **transaction)
+        .await
+        .map_err(failed("write a problem"))?;
+    Ok(())
+}
+
+/// Records one change inside a transaction.
+async fn record_one(
+    transaction: &mut Transaction<'_, Driver>,
+    change: &Change,
+    now: Timestamp,
+) -> Result<Recorded, StoreError> {
+    let Change { assessment, setting, decision, facts, truth } = change;
+    let fail = failed("record an assessment");
+    let (tenant, id) = (assessment.tenant.as_str(), assessment.id.as_str());
+    let version = assessment.version();
+    let name = format!("{}|{}", version.micros.map_or_else(|| "-".to_owned(), |micros| micros.to_string()), version.fingerprint);
+    let problem_id = ProblemId::new(&assessment.tenant, assessment.resource.id.as_str(), setting.as_str());
+    if let Some(account) = &assessment.resource.account {
+        let statement = if assessment.snapshot { sql::PUT_SNAPSHOT } else { sql::PUT_EVENT };
+        sqlx::query(statement).bind(account.as_str()).bind(now.as_microsecond()).execute(&mut **transaction).await.map_err(&fail)?;
+    }
+    let previous: Option<Problem> = sqlx::query_scalar::<_, String>(sql::GET_PROBLEM)
+        .bind(tenant)
+        .bind(problem_id.as_str())
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(&fail)?
+        .map(|body| read("problems", &body))
+        .transpose()?;
+    let added = sqlx::query(sql::ADD_VERSION)
+        .bind(tenant)
+        .bind(id)
+        .bind(&name)
+        .bind(now.as_microsecond())
+        .execute(&mut **transaction)
+        .await
+        .map_err(&fail)?;
+    if added.rows_affected() == 0 {
+        return Ok(Recorded { effect: Effect::Duplicate, missed: false, problem: previous });
+    }
+    let held: Option<(Option<i64>, i64)> =
+        sqlx::query_as(sql::GET_ASSESSMENT).bind(tenant).bind(id).fetch_optional(&mut **transaction).await.map_err(&fail)?;
+    // INVARIANT: older never overwrites newer. What has no time is older than anything.
+    let stale = held.is_some_and(|held| (version.micros, i64::from(version.rank)) < held);
+    if stale {
+        return Ok(Recorded { effect: Effect::Stale, missed: false, problem: previous });
+    }
+    sqlx::query(sql::PUT_ASSESSMENT)
+        .bind(tenant)
+        .bind(id)
+        .bind(problem_id.as_str())
+        .bind(version.micros)
+        .bind(i64::from(version.rank))
+        .bind(now.as_microsecond())
+        .bind(write("assessments", assessment)?)
+        .execute(&mut **transaction)
+        .await
+        .map_err(&fail)?;
+    let was_open = previous.as_ref().is_some_and(|problem| problem.state == State::Open);
+    let problem = Problem::advance(previous, assessment, setting, decision.clone(), *truth, now);
+    if let Some(problem) = &problem {
+        put_problem(transaction, problem).await?;
+    }
+    let stored = StoredDecision { at: now, assessment: assessment.clone(), facts: facts.clone(), decision: decision.clone() };
+    sqlx::query(sql::PUT_DECISION)
+        .bind(tenant)
+        .bind(id)
+        .bind(problem_id.as_str())
+        .bind(now.as_microsecond())
+        .bind(&name)
+        .bind(write("decisions", &stored)?)
+        .execute(&mut **transaction)
+        .await
+        .map_err(&fail)?;
+    let is_open = problem.as_ref().is_some_and(|problem| problem.state == State::Open);
+    Ok(Recorded {
+        effect: if held.is_some() { Effect::Updated } else { Effect::New },
+        missed: assessment.snapshot && is_open && !was_open,
+        problem,
+    })
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn record(&self, changes: &[Change], now: Timestamp) -> Result<Vec<Recorded>, StoreError> {
+        let mut transaction = self.begin("record assessments").await?;
+        let mut recorded = Vec::with_capacity(changes.len());
+        for change in changes {
+            recorded.push(record_one(&mut transaction, change, now).await?);
+        }
+        transaction.commit().await.map_err(failed("record assessments"))?;
+        Ok(recorded)
+    }
+
+    async fn park(&self, list: &[Parked]) -> Result<(), StoreError> {
+        let mut transaction = self.begin("keep unreadable records").await?;
+        for one in list {
+            sqlx::query(sql::PUT_PARKED)
+                .bind(&one.id)
+                .bind(one.at.as_microsecond())
+                .bind(one.resolved.map(Timestamp::as_microsecond))
+                .bind(write("unreadable records", one)?)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed("keep an unreadable record"))?;
+        }
+        transaction.commit().await.map_err(failed("keep unreadable records"))
+    }
+
+    async fn parked(&self, resolved_too: bool, limit: u32) -> Result<Vec<Parked>, StoreError> {
+        let rows = sqlx::query(sql::LIST_PARKED)
+            .bind(i64::from(resolved_too))
+            .bind(i64::from(limit))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("list unreadable records"))?;
+        rows.iter().map(parked).collect()
+    }
+
+    async fn parked_one(&self, id: &str) -> Result<Option<Parked>, StoreError> {
+        let row = sqlx::query(sql::FIND_PARKED)
+            .bind(id)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(failed("find an unreadable record"))?;
+        row.as_ref().map(parked).transpose()
+    }
+
+    async fn resolve_parked(&self, id: &str, now: Timestamp) -> Result<(), StoreError> {
+        let done = sqlx::query(sql::RESOLVE_PARKED).bind(id).bind(now.as_microsecond()).execute(&self.writer).await;
+        done.map(|_| ()).map_err(failed("resolve an unreadable record"))
+    }
+
+    async fn problems(&self, filter: &Filter) -> Result<Vec<Problem>, StoreError> {
+        let rows = sqlx::query(sql::LIST_PROBLEMS)
+            .bind(filter.open.map(i64::from))
+            .bind(filter.backlog.map(i64::from))
+            .bind(filter.rule.as_deref())
+            .bind(filter.account.as_deref())
+            .bind(filter.limit.map_or(i64::MAX, i64::from))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("list problems"))?;
+        bodies("problems", &rows)
+    }
+
+    async fn find(&self, id: &str) -> Result<Vec<Problem>, StoreError> {
+        let resource = ResourceId::new(id);
+        let prefix = if id.len() >= 4 && id.starts_with("p-") { id } else { "p-none" };
+        let rows = sqlx::query(sql::FIND_PROBLEMS)
+            .bind(prefix)
+            .bind(resource.as_str())
+            .bind(id.to_ascii_lowercase())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("find a problem"))?;
+        bodies("problems", &rows)
+    }
+
+    async fn release(&self, ids: &[String], now: Timestamp) -> Result<Vec<Problem>, StoreError> {
+        let mut transaction = self.begin("release from the backlog").await?;
+        let mut released = Vec::new();
+        for id in ids {
+            let rows = sqlx::query(sql::RELEASABLE).bind(id).fetch_all(&mut *transaction).await.map_err(failed("release from the backlog"))?;
+            for mut problem in bodies::<Problem>("problems", &rows)? {
+                if problem.release(now) {
+                    put_problem(&mut transaction, &problem).await?;
+                    released.push(problem);
+                }
+            }
+        }
+        transaction.commit().await.map_err(failed("release from the backlog"))?;
+        Ok(released)
+    }
+
+    async fn decisions(&self, problem: &str) -> Result<Vec<StoredDecision>, StoreError> {
+        let rows = sqlx::query(sql::LIST_DECISIONS).bind(problem).fetch_all(&self.readers).await.map_err(failed("list decisions"))?;
+        bodies("decisions", &rows)
+    }
+
+    async fn assessments(&self, limit: u32) -> Result<Vec<Assessment>, StoreError> {
+        let rows = sqlx::query(sql::LIST_ASSESSMENTS)
+            .bind(i64::from(limit))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("list assessments"))?;
+        bodies("assessments", &rows)
+    }
+
+    async fn archive_rules(&self, digest: &str, files: &str, now: Timestamp) -> Result<(), StoreError> {
+        let done = sqlx::query(sql::PUT_RULES).bind(digest).bind(now.as_microsecond()).bind(files).execute(&self.writer).await;
+        done.map(|_| ()).map_err(failed("archive the rules"))
+    }
+
+    async fn archived_rules(&self, digest: &str) -> Result<Option<String>, StoreError> {
+        sqlx::query_scalar(sql::GET_RULES).bind(digest).fetch_optional(&self.readers).await.map_err(failed("read archived rules"))
+    }
+
+    async fn inputs(&self) -> Result<Vec<Input>, StoreError> {
+        type Row = (String, Option<i64>, Option<i64>);
+        let rows: Vec<Row> = sqlx::query_as(sql::LIST_INPUTS).fetch_all(&self.readers).await.map_err(failed("list inputs"))?;
+        let time = |micros: Option<i64>| micros.and_then(|micros| Timestamp::from_microsecond(micros).ok());
+        let input = |(account, event, snapshot): Row| Input { account, last_event: time(event), last_snapshot: time(snapshot) };
+        Ok(rows.into_iter().map(input).collect())
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.readers).await.map(|_| ()).map_err(failed("answer"))
+    }
+}
