@@ -27,7 +27,7 @@ test: ## Runs every test
 
 .PHONY: test-long
 test-long: ## Runs the same tests at full size: more random cases, larger data
-	AMEND_TESTS=long PROPTEST_CASES=4096 $(CARGO) test --locked --workspace
+	AMEND_TESTS=long $(CARGO) test --locked --workspace
 
 .PHONY: check
 check: ## Formatting, lints, generated files: what CI looks at beside the tests
@@ -41,7 +41,7 @@ generate: build ## Writes the generated files anew: JSON Schemas, OpenAPI, refer
 
 .PHONY: bench
 bench: ## Measures the decision path: ratios, side by side in one run, on one core (release build)
-	$(CARGO) bench --locked -p amend-tests --bench decide
+	$(CARGO) bench --locked -p amend-bench
 
 .PHONY: fuzz
 fuzz: ## Fuzzes every parser of foreign text for FUZZ_SECONDS=60 each

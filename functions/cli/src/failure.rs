@@ -72,7 +72,9 @@ impl From<amend_store::StoreError> for Failure {
 impl From<amend_http::HttpError> for Failure {
     fn from(error: amend_http::HttpError) -> Self {
         let hint = match &error {
-            amend_http::HttpError::Unreachable { .. } => Some("is `amend serve` running? `amend demo --serve` starts it by itself"),
+            amend_http::HttpError::Unreachable { .. } => {
+                Some("is `amend serve` running? `amend demo --serve` starts it by itself")
+            }
             _ => None,
         };
         Self::new(error.to_string(), boxed_source(&error), hint)
@@ -81,6 +83,8 @@ impl From<amend_http::HttpError> for Failure {
 
 /// The causes below an error, as one text: they are shown, not handled.
 fn boxed_source(error: &dyn Error) -> Option<Box<dyn Error + Send + Sync>> {
-    let causes: Vec<String> = std::iter::successors(error.source(), |error: &&dyn Error| (*error).source()).map(ToString::to_string).collect();
+    let causes: Vec<String> = std::iter::successors(error.source(), |error: &&dyn Error| (*error).source())
+        .map(ToString::to_string)
+        .collect();
     (!causes.is_empty()).then(|| causes.join(": ").into())
 }

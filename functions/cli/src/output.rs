@@ -126,7 +126,9 @@ impl Output {
             Format::Plain => {
                 self.line(&columns.iter().map(|(name, _, _)| *name).collect::<Vec<_>>().join("\t"));
                 for row in rows {
-                    self.line(&row.iter().map(|(text, _)| text.replace(['\t', '\n'], " ")).collect::<Vec<_>>().join("\t"));
+                    self.line(
+                        &row.iter().map(|(text, _)| text.replace(['\t', '\n'], " ")).collect::<Vec<_>>().join("\t"),
+                    );
                 }
             }
             Format::Human => {
@@ -138,7 +140,9 @@ impl Output {
                 if anstream::AutoStream::choice(&std::io::stdout()) == anstream::ColorChoice::Never {
                     table.force_no_tty();
                 }
-                table.set_header(columns.iter().map(|(name, _, _)| Cell::new(name).add_attribute(comfy_table::Attribute::Bold)));
+                table.set_header(
+                    columns.iter().map(|(name, _, _)| Cell::new(name).add_attribute(comfy_table::Attribute::Bold)),
+                );
                 table.set_constraints(columns.iter().map(|(_, least, most)| ColumnConstraint::Boundaries {
                     lower: Width::Fixed(*least),
                     upper: Width::Fixed(*most),
@@ -157,6 +161,7 @@ impl Output {
             return self.json(&problems);
         }
         let columns = [
+            ("id", 10, 12),
             ("resource", 16, 34),
             ("recommendation", 24, 56),
             ("risk", 10, 12),
@@ -204,9 +209,14 @@ impl Output {
                 Format::Plain => self.note(&one_line(mistake)),
                 Format::Human => {
                     let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-                    let theme = if colour { miette::GraphicalTheme::unicode() } else { miette::GraphicalTheme::unicode_nocolor() };
+                    let theme = if colour {
+                        miette::GraphicalTheme::unicode()
+                    } else {
+                        miette::GraphicalTheme::unicode_nocolor()
+                    };
                     let mut text = String::new();
-                    let handler = miette::GraphicalReportHandler::new_themed(theme).with_context_lines(1).with_width(100);
+                    let handler =
+                        miette::GraphicalReportHandler::new_themed(theme).with_context_lines(1).with_width(100);
                     if handler.render_report(&mut text, mistake).is_ok() {
                         self.note(text.trim_end_matches('\n'));
                     } else {
@@ -247,9 +257,15 @@ fn problem_row(problem: &ProblemRow, now: Timestamp) -> Vec<(String, Tone)> {
     };
     let state = if problem.state == "open" { String::new() } else { format!("\n{}", problem.state) };
     let where_ = problem.account.as_ref().map(|account| short_account(account)).unwrap_or_default();
-    let again = if problem.period > 1 { format!("\n(came back, {}×)", problem.period.saturating_sub(1)) } else { String::new() };
+    let again = if problem.period > 1 {
+        format!("\n(came back, {}×)", problem.period.saturating_sub(1))
+    } else {
+        String::new()
+    };
     let undetermined = problem.rule.ends_with("(undetermined)");
     vec![
+        // Enough of the id to name it to `amend explain`.
+        (problem.id.chars().take(8).collect(), Tone::Dim),
         (format!("{}\n{} {where_}", problem.resource, problem.cloud), Tone::Plain),
         (format!("{}{again}", problem.recommendation), Tone::Plain),
         risk,
@@ -265,6 +281,11 @@ fn problem_row(problem: &ProblemRow, now: Timestamp) -> Vec<(String, Tone)> {
 fn short_account(account: &str) -> String {
     let name = account.rsplit(['/', ':']).next().unwrap_or(account);
     if amend_domain::ids::is_guid(name) { name.chars().take(8).collect() } else { name.to_owned() }
+}
+
+/// `1 problem`, `2 problems`.
+pub fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A moment's date, UTC.

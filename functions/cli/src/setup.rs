@@ -20,15 +20,16 @@ pub fn read_text(path: &Path) -> Result<SourceText, Failure> {
     let bytes = read_bytes(path)?;
     let name = path.display().to_string();
     let hint = "amend reads UTF-8";
-    String::from_utf8(bytes)
-        .map(|text| SourceText::new(&name, text))
-        .map_err(|error| Failure::new(format!("cannot read {name}: it is not UTF-8"), Some(Box::new(error.utf8_error())), Some(hint)))
+    String::from_utf8(bytes).map(|text| SourceText::new(&name, text)).map_err(|error| {
+        Failure::new(format!("cannot read {name}: it is not UTF-8"), Some(Box::new(error.utf8_error())), Some(hint))
+    })
 }
 
 /// Reads a file, or standard input where the path is `-`.
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
-    let fail = |error: std::io::Error| Failure::new(format!("cannot read {}", path.display()), Some(Box::new(error)), None);
+    let fail =
+        |error: std::io::Error| Failure::new(format!("cannot read {}", path.display()), Some(Box::new(error)), None);
     if path.as_os_str() == "-" {
         let mut bytes = Vec::new();
         std::io::stdin().lock().read_to_end(&mut bytes).map_err(fail)?;
@@ -73,7 +74,12 @@ pub fn decider(config: &Config, output: Output) -> Result<Decider, Failure> {
 }
 
 /// What decides, with these rules and facts.
-pub fn decider_of(config: &Config, rule_files: Vec<SourceText>, facts: FactsFile, output: Output) -> Result<Decider, Failure> {
+pub fn decider_of(
+    config: &Config,
+    rule_files: Vec<SourceText>,
+    facts: FactsFile,
+    output: Output,
+) -> Result<Decider, Failure> {
     let parts = decider::Parts {
         rule_files,
         facts,
@@ -82,7 +88,8 @@ pub fn decider_of(config: &Config, rule_files: Vec<SourceText>, facts: FactsFile
         truths: config.truths.clone(),
         limits: config.limits,
     };
-    let (decider, warnings) = Decider::new(parts).map_err(|mistakes| Failure::mistakes("the rules cannot be used", mistakes))?;
+    let (decider, warnings) =
+        Decider::new(parts).map_err(|mistakes| Failure::mistakes("the rules cannot be used", mistakes))?;
     output.mistakes(&warnings);
     Ok(decider)
 }

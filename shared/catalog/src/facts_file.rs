@@ -19,17 +19,18 @@ static ACCOUNT: Shape = Shape {
     fields: &[
         must("id", Kind::Text, "`/subscriptions/…`, `aws:<account>`, `gcp:projects/<number>`."),
         may("name", Kind::Text, "What people call it."),
-        may("ancestors", Kind::List(&Kind::Text), "The management scopes above it, outermost first; not known, if absent."),
+        may(
+            "ancestors",
+            Kind::List(&Kind::Text),
+            "The management scopes above it, outermost first; not known, if absent.",
+        ),
         may("tags", TAGS, "Its tags; not known, if absent."),
     ],
 };
 
 static TAGGED: Shape = Shape {
     name: "a tagged thing",
-    fields: &[
-        must("id", Kind::Text, "Its native id."),
-        must("tags", TAGS, "Its tags; `{}` where it has none."),
-    ],
+    fields: &[must("id", Kind::Text, "Its native id."), must("tags", TAGS, "Its tags; `{}` where it has none.")],
 };
 
 /// A facts file.

@@ -6,7 +6,8 @@
 //! cannot be evaluated survives, governing as unknown meanwhile.
 
 use amend_domain::{
-    Rule, RuleId, ScopeId, Severity, Timeframe, digest, ids::is_guid,
+    Rule, RuleId, ScopeId, Severity, Timeframe, digest,
+    ids::is_guid,
     rule::{Condition, Grace, OwnerSource, Set},
 };
 use serde_json::{Map, Value as Json, json};
@@ -108,9 +109,11 @@ fn import_one(original: &Json, at: usize, scope: Option<&ScopeId>) -> Result<Map
         (None, Some(scope)) => scope.as_str().to_owned(),
         (None, None) => return Err(missing("id")),
     };
-    let priority = properties.get("rulePriority").and_then(Json::as_u64).ok_or_else(|| missing("properties.rulePriority"))?;
+    let priority =
+        properties.get("rulePriority").and_then(Json::as_u64).ok_or_else(|| missing("properties.rulePriority"))?;
     let display = text("displayName").ok_or_else(|| missing("properties.displayName"))?;
-    let sets = properties.get("conditionSets").and_then(Json::as_array).ok_or_else(|| missing("properties.conditionSets"))?;
+    let sets =
+        properties.get("conditionSets").and_then(Json::as_array).ok_or_else(|| missing("properties.conditionSets"))?;
 
     let mut strange: Vec<String> = Vec::new();
     let mut except = Vec::new();
@@ -142,7 +145,10 @@ fn import_one(original: &Json, at: usize, scope: Option<&ScopeId>) -> Result<Map
         }
     }
 
-    let short = name.map_or_else(|| digest::digest_bytes(original.to_string().as_bytes()).chars().skip(7).take(12).collect(), str::to_owned);
+    let short = name.map_or_else(
+        || digest::digest_bytes(original.to_string().as_bytes()).chars().skip(7).take(12).collect(),
+        str::to_owned,
+    );
     let id: String = format!("defender-{short}")
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' })
@@ -165,7 +171,8 @@ fn import_one(original: &Json, at: usize, scope: Option<&ScopeId>) -> Result<Map
         rule.insert("when".into(), when.into());
     }
     let owner = properties.get("ownerSource");
-    let owner_text = |member: &str| owner.and_then(|o| o.get(member)).and_then(Json::as_str).filter(|text| !text.is_empty());
+    let owner_text =
+        |member: &str| owner.and_then(|o| o.get(member)).and_then(Json::as_str).filter(|text| !text.is_empty());
     match (owner_text("type").map(str::to_ascii_lowercase).as_deref(), owner_text("value")) {
         (Some("bytag"), Some(tag)) => {
             rule.insert("owner".into(), json!({ "tag": tag }));
@@ -256,7 +263,9 @@ fn import_condition(condition: &Json) -> Option<(&'static str, Vec<String>)> {
     match property {
         "assessmentkey" | "name" if all(is_guid) => Some(("key", values)),
         "metadata.severity" | "severity" if all(|v| Severity::parse(v).is_some()) => Some(("severity", lower(values))),
-        "risk.level" | "risklevel" if all(|v| amend_domain::RiskLevel::parse(v).is_some()) => Some(("risk", lower(values))),
+        "risk.level" | "risklevel" if all(|v| amend_domain::RiskLevel::parse(v).is_some()) => {
+            Some(("risk", lower(values)))
+        }
         "metadata.recommendationcategory" | "recommendationcategory" if all(plain) => Some(("category", values)),
         "displayname" | "metadata.displayname" if all(plain) => Some(("name", values)),
         _ => None,
@@ -319,7 +328,10 @@ fn export_one(rule: &Rule) -> Result<Json, String> {
     });
     let (mut resource, old) = match before {
         Some((original, old)) => (original, Some(old)),
-        None => (json!({ "type": TYPE, "properties": { "ruleType": "Integrated", "sourceResourceType": "Assessments" } }), None),
+        None => (
+            json!({ "type": TYPE, "properties": { "ruleType": "Integrated", "sourceResourceType": "Assessments" } }),
+            None,
+        ),
     };
     let changed = |same: fn(&Rule, &Rule) -> bool| old.as_ref().is_none_or(|old| !same(old, rule));
     let root = resource.as_object_mut().ok_or("the original is not an object")?;
@@ -335,10 +347,8 @@ fn export_one(rule: &Rule) -> Result<Json, String> {
         root.insert("id".into(), format!("{path}/providers/{TYPE}/{name}").into());
         root.insert("name".into(), name.into());
     }
-    let properties = root
-        .get_mut("properties")
-        .and_then(Json::as_object_mut)
-        .ok_or("the original has no `properties`")?;
+    let properties =
+        root.get_mut("properties").and_then(Json::as_object_mut).ok_or("the original has no `properties`")?;
     if changed(|a, b| a.name == b.name) {
         properties.insert("displayName".into(), rule.name.to_string().into());
     }

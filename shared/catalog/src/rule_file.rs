@@ -59,7 +59,11 @@ static TAG: Shape = Shape {
     name: "a condition on a tag",
     fields: &[
         must("key", Kind::Text, "The tag's key; its case does not matter."),
-        may("on", Kind::Word(&["resource", "group", "account"]), "Whose tag: the resource's (the default), its resource group's, its account's."),
+        may(
+            "on",
+            Kind::Word(&["resource", "group", "account"]),
+            "Whose tag: the resource's (the default), its resource group's, its account's.",
+        ),
         may("in", TEXTS, "Its value is one of these; `*` stands for anything. A missing tag is none of them."),
         may("not_in", TEXTS, "Its value is none of these. A missing tag is none of them, so this holds."),
         may("exists", Kind::Bool, "Whether it is there."),
@@ -79,27 +83,51 @@ pub static SET: Shape = Shape {
     name: "a condition set",
     fields: &[
         may("severity", AMONG_LEVELS, "The recommendation's severity: low, medium, high, critical."),
-        may("risk", Kind::Either(&[Kind::OneOrMany(&LEVELS), Kind::Map(&RISK)]), "The risk level that Defender CSPM evaluated: low, medium, high, critical."),
+        may(
+            "risk",
+            Kind::Either(&[Kind::OneOrMany(&LEVELS), Kind::Map(&RISK)]),
+            "The risk level that Defender CSPM evaluated: low, medium, high, critical.",
+        ),
         may("risk_factor", AMONG_TEXTS, "A risk factor, such as `exposure to the internet`; `*` stands for anything."),
-        may("key", AMONG_TEXTS, "The recommendation: a Defender GUID, or `defender:…`, `category:…`, `policy:…`, `securityhub:S3.8`, `scc:PUBLIC_BUCKET_ACL`."),
+        may(
+            "key",
+            AMONG_TEXTS,
+            "The recommendation: a Defender GUID, or `defender:…`, `category:…`, `policy:…`, `securityhub:S3.8`, `scc:PUBLIC_BUCKET_ACL`.",
+        ),
         may("name", AMONG_TEXTS, "The recommendation's title; `*` stands for anything."),
         may("category", AMONG_TEXTS, "Defender's recommendation category (`SoftwareUpdate`) or area (`Data`)."),
         may("cloud", AMONG_CLOUDS, "The cloud: azure, aws, gcp, other."),
-        may("type", AMONG_TEXTS, "The resource's type: `microsoft.storage/storageaccounts`, `s3.bucket`; `*` stands for anything."),
+        may(
+            "type",
+            AMONG_TEXTS,
+            "The resource's type: `microsoft.storage/storageaccounts`, `s3.bucket`; `*` stands for anything.",
+        ),
         may("region", AMONG_TEXTS, "The resource's region; `*` stands for anything."),
         may("source", AMONG_SOURCES, "Who reports it: defender, policy-state, security-hub, scc."),
         may("tag", Kind::OneOrMany(&Kind::Map(&TAG)), "A tag, or several that must all fit."),
         may("age", Kind::Map(&AGE), "How long the finding has been as it is."),
         may("expr", Kind::OneOrMany(&Kind::Text), "A CEL expression, or several that must all hold."),
-        may("not_evaluable", Kind::OneOrMany(&Kind::Text), "Conditions of an imported Defender rule that Amend cannot evaluate: always unknown."),
+        may(
+            "not_evaluable",
+            Kind::OneOrMany(&Kind::Text),
+            "Conditions of an imported Defender rule that Amend cannot evaluate: always unknown.",
+        ),
     ],
 };
 
 static SCOPE: Shape = Shape {
     name: "a scope",
     fields: &[
-        may("in", TEXTS, "Where the rule holds: management groups, subscriptions, resource groups, resources, security connectors (ARM ids); `aws:o-…`, `aws:ou-…`, `aws:<account>`; `gcp:organizations/…`, `gcp:folders/…`, `gcp:projects/…`. Without it: everywhere."),
-        may("except", TEXTS, "Where it does not, in the same words. What cannot be known to lie outside is treated as excluded."),
+        may(
+            "in",
+            TEXTS,
+            "Where the rule holds: management groups, subscriptions, resource groups, resources, security connectors (ARM ids); `aws:o-…`, `aws:ou-…`, `aws:<account>`; `gcp:organizations/…`, `gcp:folders/…`, `gcp:projects/…`. Without it: everywhere.",
+        ),
+        may(
+            "except",
+            TEXTS,
+            "Where it does not, in the same words. What cannot be known to lie outside is treated as excluded.",
+        ),
     ],
 };
 
@@ -115,8 +143,16 @@ static OWNER: Shape = Shape {
 static FIX: Shape = Shape {
     name: "a fix",
     fields: &[
-        may("mode", MODES, "How far it may go: `observe` (the default) shows the change and writes nothing, `approve` asks a person first, `enforce` writes."),
-        may("when", Kind::Word(&["now", "at_due", "after_grace"]), "When it begins: now (the default), on the due date, or when the grace period has ended."),
+        may(
+            "mode",
+            MODES,
+            "How far it may go: `observe` (the default) shows the change and writes nothing, `approve` asks a person first, `enforce` writes.",
+        ),
+        may(
+            "when",
+            Kind::Word(&["now", "at_due", "after_grace"]),
+            "When it begins: now (the default), on the due date, or when the grace period has ended.",
+        ),
     ],
 };
 
@@ -127,13 +163,29 @@ pub static RULE: Shape = Shape {
         must("id", Kind::Text, "A short unique name: letters, digits, `.`, `_`, `-`."),
         may("name", Kind::Text, "What people call it; the id, if absent."),
         may("enabled", Kind::Bool, "Whether it takes part; true, if absent."),
-        must("priority", Kind::Whole(0, 1_000_000), "Lower goes first. Rules of management scopes go before all others."),
+        must(
+            "priority",
+            Kind::Whole(0, 1_000_000),
+            "Lower goes first. Rules of management scopes go before all others.",
+        ),
         may("scope", Kind::Map(&SCOPE), "Where it holds; everywhere, if absent."),
         may("when", Kind::OneOrMany(&Kind::Map(&SET)), "Condition sets of which one must hold; always, if absent."),
-        may("owner", Kind::Either(&[Kind::Text, Kind::Map(&OWNER)]), "Who owns what it governs: an address, or `{ tag: owner, fallback: … }`."),
+        may(
+            "owner",
+            Kind::Either(&[Kind::Text, Kind::Map(&OWNER)]),
+            "Who owns what it governs: an address, or `{ tag: owner, fallback: … }`.",
+        ),
         may("due", Kind::Text, "How long the owner has: `14d`, `36h`, or Defender's `d.hh:mm:ss`."),
-        may("due_from", Kind::Word(&["identified", "first_unhealthy", "released"]), "What that counts from: when a rule first governed the finding (the default), when it was first unhealthy, or when it left the backlog."),
-        may("grace", Kind::Either(&[Kind::Bool, Kind::Text]), "`true`: spared until it is due, as Defender's grace period. A duration: spared that much longer."),
+        may(
+            "due_from",
+            Kind::Word(&["identified", "first_unhealthy", "released"]),
+            "What that counts from: when a rule first governed the finding (the default), when it was first unhealthy, or when it left the backlog.",
+        ),
+        may(
+            "grace",
+            Kind::Either(&[Kind::Bool, Kind::Text]),
+            "`true`: spared until it is due, as Defender's grace period. A duration: spared that much longer.",
+        ),
         may("fix", Kind::Either(&[MODES, Kind::Map(&FIX)]), "Whether and how it is fixed; not, if absent."),
         may("ticket", Kind::Bool, "Whether a ticket is opened; not, if absent."),
         may("notify", TEXTS, "Who is told: addresses or channel names."),
@@ -165,6 +217,11 @@ pub struct Loaded {
 /// # Errors
 /// Every mistake in all of them, if one is fatal. Warnings come with the result.
 pub fn load(files: &[SourceText]) -> Result<(Loaded, Mistakes), Mistakes> {
+    // Once for all expressions, not for each.
+    amend_domain::expr::on_a_large_stack(|| load_here(files))
+}
+
+fn load_here(files: &[SourceText]) -> Result<(Loaded, Mistakes), Mistakes> {
     let mut mistakes = Mistakes::default();
     let (mut rules, mut tests) = (Vec::new(), Vec::new());
     let mut ids: BTreeMap<String, String> = BTreeMap::new();
@@ -178,14 +235,23 @@ pub fn load(files: &[SourceText]) -> Result<(Loaded, Mistakes), Mistakes> {
                 let Some(rule) = read_rule(node, &mut here) else { continue };
                 let at = node.get("id").unwrap_or(node);
                 if let Some(other) = ids.insert(rule.id.to_string(), file.name.clone()) {
-                    here.error(at, format!("another rule has the id `{}` (in {other})", rule.id), Some("ids are unique over all rule files".into()));
+                    here.error(
+                        at,
+                        format!("another rule has the id `{}` (in {other})", rule.id),
+                        Some("ids are unique over all rule files".into()),
+                    );
                 }
                 if rule.enabled {
                     let mut within = rule.scope.within.clone();
                     within.sort();
                     if let Some(other) = same.insert((rule.priority, within), rule.id.to_string()) {
-                        let message = format!("rule `{other}` has the same scope and priority; the id decides which goes first");
-                        here.warn(node.get("priority").unwrap_or(at), message, Some("Defender refuses this; give one of them another priority".into()));
+                        let message =
+                            format!("rule `{other}` has the same scope and priority; the id decides which goes first");
+                        here.warn(
+                            node.get("priority").unwrap_or(at),
+                            message,
+                            Some("Defender refuses this; give one of them another priority".into()),
+                        );
                     }
                 }
                 rules.push(rule);
@@ -215,11 +281,19 @@ fn read_rule(node: &Node, mistakes: &mut Collector) -> Option<Rule> {
     let id_node = node.get("id")?;
     let text = mistakes.text(id_node);
     let Some(id) = RuleId::parse(&text) else {
-        mistakes.error(id_node, format!("`{text}` is no id"), Some("letters, digits, `.`, `_` and `-`, at most 128".into()));
+        mistakes.error(
+            id_node,
+            format!("`{text}` is no id"),
+            Some("letters, digits, `.`, `_` and `-`, at most 128".into()),
+        );
         return None;
     };
     let priority = match node.get("priority").map(|n| &n.value) {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the shape limits it to 0..=1,000,000")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the shape limits it to 0..=1,000,000"
+        )]
         Some(Value::Number(n)) if *n >= 0.0 && *n <= 1e6 => *n as u32,
         _ => return None,
     };
@@ -229,7 +303,9 @@ fn read_rule(node: &Node, mistakes: &mut Collector) -> Option<Rule> {
     };
     let timeframe = |node: &Node, mistakes: &mut Collector| {
         let text = mistakes.text(node);
-        Timeframe::parse(&text).map_err(|error| mistakes.error(node, format!("`{text}` is no duration"), Some(error.to_string()))).ok()
+        Timeframe::parse(&text)
+            .map_err(|error| mistakes.error(node, format!("`{text}` is no duration"), Some(error.to_string())))
+            .ok()
     };
     let due = node.get("due").and_then(|due| timeframe(due, mistakes));
     let grace = node.get("grace").and_then(|grace| match &grace.value {
@@ -255,7 +331,11 @@ fn read_rule(node: &Node, mistakes: &mut Collector) -> Option<Rule> {
     });
     if let (Some(Fix { when: FixWhen::AtDue | FixWhen::AfterGrace, .. }), None) = (fix, node.get("due")) {
         let at = node.get("fix").and_then(|fix| fix.get("when")).unwrap_or(id_node);
-        mistakes.error(at, "a fix that waits for the due date needs one", Some("add `due: 14d`, or `when: now`".into()));
+        mistakes.error(
+            at,
+            "a fix that waits for the due date needs one",
+            Some("add `due: 14d`, or `when: now`".into()),
+        );
     }
     Some(Rule {
         name: node.get("name").map_or_else(|| id.as_str().into(), |name| mistakes.text(name).into()),
@@ -263,7 +343,13 @@ fn read_rule(node: &Node, mistakes: &mut Collector) -> Option<Rule> {
         enabled: flag("enabled", true),
         priority,
         scope: node.get("scope").map(|scope| read_scope(scope, mistakes)).unwrap_or_default(),
-        when: node.get("when").map(Node::elements).unwrap_or_default().iter().map(|set| read_set(set, mistakes)).collect(),
+        when: node
+            .get("when")
+            .map(Node::elements)
+            .unwrap_or_default()
+            .iter()
+            .map(|set| read_set(set, mistakes))
+            .collect(),
         owner: read_owner(node.get("owner"), mistakes),
         due,
         due_from: word(node.get("due_from"), |text| match text {
@@ -312,11 +398,19 @@ fn read_owner(node: Option<&Node>, mistakes: &mut Collector) -> OwnerSource {
     let Some(node) = node else { return OwnerSource { manual: None, tag: None, fallback: None } };
     let text = |node: Option<&Node>| node.map(|n| mistakes.text(n).into());
     let owner = match &node.value {
-        Value::Map(_) => OwnerSource { manual: text(node.get("manual")), tag: text(node.get("tag")), fallback: text(node.get("fallback")) },
+        Value::Map(_) => OwnerSource {
+            manual: text(node.get("manual")),
+            tag: text(node.get("tag")),
+            fallback: text(node.get("fallback")),
+        },
         _ => OwnerSource { manual: text(Some(node)), tag: None, fallback: None },
     };
     if owner.manual.is_some() && owner.tag.is_some() {
-        mistakes.error(node, "an owner is named (`manual`) or found by `tag`, not both", Some("keep `tag`, with the name as `fallback`".into()));
+        mistakes.error(
+            node,
+            "an owner is named (`manual`) or found by `tag`, not both",
+            Some("keep `tag`, with the name as `fallback`".into()),
+        );
     }
     if owner.fallback.is_some() && owner.tag.is_none() {
         mistakes.error(node, "`fallback` needs `tag`", Some("write the name as `manual`".into()));
@@ -336,7 +430,9 @@ fn read_set(node: &Node, mistakes: &mut Collector) -> Set {
                     let node = value.get(name)?;
                     let text = mistakes.text(node);
                     Timeframe::parse(&text)
-                        .map_err(|error| mistakes.error(node, format!("`{text}` is no duration"), Some(error.to_string())))
+                        .map_err(|error| {
+                            mistakes.error(node, format!("`{text}` is no duration"), Some(error.to_string()))
+                        })
                         .ok()
                 };
                 set.push(Condition::Age { at_least: limit("at_least"), at_most: limit("at_most") });
@@ -374,7 +470,11 @@ fn read_set(node: &Node, mistakes: &mut Collector) -> Set {
 
 fn condition(member: &str, list: &Node, when_absent: RiskAbsent, mistakes: &mut Collector) -> Option<Condition> {
     if list.elements().is_empty() {
-        mistakes.error(list, format!("`{member}` lists nothing, so it never holds"), Some("remove it, or list a value".into()));
+        mistakes.error(
+            list,
+            format!("`{member}` lists nothing, so it never holds"),
+            Some("remove it, or list a value".into()),
+        );
         return None;
     }
     let texts = mistakes.texts(Some(list));
@@ -428,7 +528,8 @@ fn read_tag(node: &Node, mistakes: &mut Collector) -> Option<Condition> {
         mistakes.error(node, "a tag is asked one thing", Some("give one of `in`, `not_in`, `exists`".into()));
         return None;
     }
-    let patterns = |list: &Node, mistakes: &Collector| mistakes.texts(Some(list)).iter().map(|text| Pattern::new(text)).collect();
+    let patterns =
+        |list: &Node, mistakes: &Collector| mistakes.texts(Some(list)).iter().map(|text| Pattern::new(text)).collect();
     let [within, without, exists] = tests;
     if let Some(list) = within {
         return Some(Condition::Tag { on, key, test: TagTest::In(patterns(list, mistakes)) });

@@ -1,8 +1,9 @@
 //! Test cases that stand in a rule file, and running them.
 
 use amend_domain::{
-    Action, Assessment, AssessmentId, Cloud, Decision, Facts, Fact, Outcome, Recommendation, RecommendationKey, Resource,
-    ResourceId, Risk, RiskLevel, RuleSet, ScopeId, Severity, Source, Status, StatusCode, Tags, TenantId, Timeframe,
+    Action, Assessment, AssessmentId, Cloud, Decision, Fact, Facts, Outcome, Recommendation, RecommendationKey,
+    Resource, ResourceId, Risk, RiskLevel, RuleSet, ScopeId, Severity, Source, Status, StatusCode, Tags, TenantId,
+    Timeframe,
     facts::Known,
     resource::{AccountId, arm_type, arn_account},
 };
@@ -30,7 +31,11 @@ static GIVEN: Shape = Shape {
         may("region", Kind::Text, "The resource's region."),
         may("account", Kind::Text, "The account, where the resource's id does not name it."),
         may("connector", Kind::Text, "The security connector, an ARM id."),
-        may("source", Kind::Word(&["defender", "policy-state", "security-hub", "scc"]), "Who reports it; defender, if absent."),
+        may(
+            "source",
+            Kind::Word(&["defender", "policy-state", "security-hub", "scc"]),
+            "Who reports it; defender, if absent.",
+        ),
         may("severity", LEVELS, "The severity; unknown, if absent."),
         may("risk", LEVELS, "The risk level; not evaluated, if absent."),
         may("risk_factors", Kind::OneOrMany(&Kind::Text), "The risk factors."),
@@ -38,7 +43,11 @@ static GIVEN: Shape = Shape {
         may("tags", TAGS, "The resource's tags; unknown, if absent."),
         may("group_tags", TAGS, "Its resource group's tags; unknown, if absent."),
         may("account_tags", TAGS, "Its account's tags; unknown, if absent."),
-        may("ancestors", Kind::List(&Kind::Text), "The management scopes above the account, outermost first; unknown, if absent."),
+        may(
+            "ancestors",
+            Kind::List(&Kind::Text),
+            "The management scopes above the account, outermost first; unknown, if absent.",
+        ),
     ],
 };
 
@@ -217,7 +226,8 @@ impl RuleTest {
     /// Runs the case against `rules`.
     #[must_use]
     pub fn run(&self, rules: &RuleSet) -> TestResult {
-        let decision = Decision::new(rules.decide(&self.assessment, &self.facts), &self.assessment, &self.facts, rules.digest());
+        let decision =
+            Decision::new(rules.decide(&self.assessment, &self.facts), &self.assessment, &self.facts, rules.digest());
         let rule = decision.rule.as_ref().map(ToString::to_string);
         let mut wrong = Vec::new();
         for (what, expected) in &self.expect {

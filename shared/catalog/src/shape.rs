@@ -122,8 +122,10 @@ fn check_map(node: &Node, entries: &[(Node, Node)], shape: &'static Shape, mista
     for (key, value) in entries {
         let name = key.as_text().unwrap_or_default();
         let Some(field) = shape.fields.iter().find(|field| field.name == name) else {
-            let hint = nearest(name, shape.fields.iter().map(|field| field.name))
-                .map_or_else(|| format!("{} has {}", shape.name, names(shape)), |near| format!("did you mean `{near}`?"));
+            let hint = nearest(name, shape.fields.iter().map(|field| field.name)).map_or_else(
+                || format!("{} has {}", shape.name, names(shape)),
+                |near| format!("did you mean `{near}`?"),
+            );
             mistakes.error(key, format!("`{name}` is not a member of {}", shape.name), Some(hint));
             fine = false;
             continue;

@@ -102,7 +102,8 @@ impl Node {
             Value::Text(text) => text.as_str().into(),
             Value::List(list) => list.iter().map(Self::to_json).collect(),
             Value::Map(entries) => {
-                let members = entries.iter().filter_map(|(key, value)| Some((key.as_text()?.to_owned(), value.to_json())));
+                let members =
+                    entries.iter().filter_map(|(key, value)| Some((key.as_text()?.to_owned(), value.to_json())));
                 serde_json::Value::Object(members.collect())
             }
         }
@@ -115,7 +116,11 @@ impl Node {
 #[must_use]
 pub fn parse(source: &SourceText, mistakes: &mut Collector) -> Option<Node> {
     if source.text.len() > MAX_BYTES {
-        mistakes.error_at(0..0, format!("the file has {} bytes; at most {MAX_BYTES} are read", source.text.len()), None);
+        mistakes.error_at(
+            0..0,
+            format!("the file has {} bytes; at most {MAX_BYTES} are read", source.text.len()),
+            None,
+        );
         return None;
     }
     let mut options = serde_saphyr::Options::default();
@@ -130,7 +135,8 @@ pub fn parse(source: &SourceText, mistakes: &mut Collector) -> Option<Node> {
             let at = error.location().map_or(0, |location| {
                 let line = usize::try_from(location.line()).unwrap_or(1).saturating_sub(1);
                 let column = usize::try_from(location.column()).unwrap_or(1).saturating_sub(1);
-                let start: usize = source.text.split_inclusive('\n').take(line).map(str::len).fold(0, usize::saturating_add);
+                let start: usize =
+                    source.text.split_inclusive('\n').take(line).map(str::len).fold(0, usize::saturating_add);
                 let rest = source.text.get(start..).unwrap_or_default();
                 start.saturating_add(rest.char_indices().nth(column).map_or(0, |(at, _)| at))
             });

@@ -123,6 +123,35 @@ names! {
 }
 
 impl Name {
+    /// The text it stands for, or null; nothing where it is no text, or not known.
+    fn text(self, a: &Assessment) -> Option<Option<&str>> {
+        Some(match self {
+            Self::Key => Some(a.recommendation.key.as_str()),
+            Self::Title => Some(&a.recommendation.title),
+            Self::Category => a.recommendation.category.as_deref(),
+            Self::Policy => a.recommendation.policy.as_deref(),
+            Self::Source => Some(a.source.as_str()),
+            Self::Severity => Some(a.severity?.as_str()),
+            Self::Risk => Some(a.risk.as_ref()?.level.as_str()),
+            Self::Cloud => Some(a.resource.cloud.as_str()),
+            Self::Kind => a.resource.kind.as_deref(),
+            Self::Region => a.resource.region.as_deref(),
+            Self::Account => Some(a.resource.account.as_ref()?.as_str()),
+            Self::Group => a.resource.group(),
+            Self::Resource => Some(a.resource.id.as_str()),
+            Self::ResourceName => Some(&a.resource.name),
+            Self::Connector => a.resource.connector.as_deref(),
+            Self::Areas
+            | Self::RiskFactors
+            | Self::AttackPaths
+            | Self::AgeDays
+            | Self::Ancestors
+            | Self::Tags
+            | Self::GroupTags
+            | Self::AccountTags => return None,
+        })
+    }
+
     fn of(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|name| name.as_str() == text)
     }
@@ -197,6 +226,10 @@ impl Program {
     /// # Errors
     /// When it is over a limit, is not CEL, or uses a name or function that rules do not have.
     pub fn compile(source: &str) -> Result<Self, ExprError> {
+        on_a_large_stack(|| Self::compile_here(source))
+    }
+
+    fn compile_here(source: &str) -> Result<Self, ExprError> {
         let whole = 0..source.len();
         let fail = |message: String, hint: &str, span: Range<usize>| {
             let hint = (!hint.is_empty()).then(|| hint.to_owned());
@@ -214,14 +247,19 @@ impl Program {
         }
         // INVARIANT: what reaches the parser cannot exhaust the stack, in debug builds either.
         if let Some(at) = too_deep(source) {
-            return fail(format!("the expression nests deeper than {MAX_DEPTH}"), "split the rule", at..at.saturating_add(1));
+            return fail(
+                format!("the expression nests deeper than {MAX_DEPTH}"),
+                "split the rule",
+                at..at.saturating_add(1),
+            );
         }
-        let (mut ast, info) = ENV.parser().max_recursion_depth(96).parse_with_source_info(source).map_err(|errors| {
-            let first = errors.errors.first();
-            let message = first.map_or_else(|| "not an expression".to_owned(), |e| plain_parse_error(&e.msg));
-            let at = first.map_or(0, |e| byte_offset(source, e.pos));
-            ExprError { message, hint: None, span: at..at.saturating_add(1).min(source.len()).max(at) }
-        })?;
+        let (mut ast, info) =
+            ENV.parser().max_recursion_depth(96).parse_with_source_info(source).map_err(|errors| {
+                let first = errors.errors.first();
+                let message = first.map_or_else(|| "not an expression".to_owned(), |e| plain_parse_error(&e.msg));
+                let at = first.map_or(0, |e| byte_offset(source, e.pos));
+                ExprError { message, hint: None, span: at..at.saturating_add(1).min(source.len()).max(at) }
+            })?;
         let mut checker = Checker { source, info: &info, locals: Vec::new(), patterns: Vec::new() };
         checker.check(&mut ast, 1, false)?;
         let compiled = std::mem::take(&mut checker.patterns);
@@ -248,6 +286,27 @@ impl Program {
     /// Whether the program holds for `assessment`.
     #[must_use]
     pub fn holds(&self, assessment: &Assessment, facts: &Facts) -> Evaluated {
+        // A term that must hold and does not settles it: `false && x` is false, whatever x is.
+        let settled = self.terms.iter().any(|term| {
+            term.name
+                .text(assessment)
+                .is_some_and(|text| !text.is_some_and(|text| term.values.iter().any(|v| **v == *text)))
+        });
+        if settled {
+            return Evaluated { truth: Truth::False, needs: Needs::NONE, error: None };
+        }
+        self.evaluate(assessment, facts)
+    }
+
+    /// The same as [`Self::holds`], without its short cut: what it is held equal to by a test.
+    #[must_use]
+    pub fn evaluate(&self, assessment: &Assessment, facts: &Facts) -> Evaluated {
+        // Nesting is limited when a program is compiled; what is left needs under a megabyte, in
+        // debug builds.
+        stacker::maybe_grow(1 << 20, 4 << 20, || self.evaluate_here(assessment, facts))
+    }
+
+    fn evaluate_here(&self, assessment: &Assessment, facts: &Facts) -> Evaluated {
         let view = View { assessment, facts, needs: AtomicU16::new(0) };
         let mut context = Context::with_env(Arc::clone(&ENV));
         context.set_variable_resolver(&view);
@@ -296,6 +355,13 @@ impl PartialEq for Program {
     fn eq(&self, other: &Self) -> bool {
         self.source == other.source
     }
+}
+
+/// Runs `work` where the parser of the `cel` crate has room: it takes about 100 KiB of stack for each
+/// bracket in debug builds, and a thread's usual 2 MiB end at twenty. Cheap where there is room
+/// already, as inside another call.
+pub fn on_a_large_stack<T>(work: impl FnOnce() -> T) -> T {
+    stacker::maybe_grow(48 << 20, 96 << 20, work)
 }
 
 /// Where the brackets of a text nest too deep, or a chain of operators is too long, for the
@@ -362,7 +428,11 @@ impl Checker<'_> {
     fn check(&mut self, node: &mut IdedExpr, depth: usize, looped: bool) -> Result<(), ExprError> {
         let id = node.id;
         if depth > MAX_DEPTH {
-            return self.refuse(id, format!("the expression nests deeper than {MAX_DEPTH}"), Some("split the rule".into()));
+            return self.refuse(
+                id,
+                format!("the expression nests deeper than {MAX_DEPTH}"),
+                Some("split the rule".into()),
+            );
         }
         let next = depth.saturating_add(1);
         match &mut node.expr {
@@ -578,7 +648,7 @@ impl View<'_> {
 
     fn group_tags(&self) -> Option<&Fact<Tags>> {
         // What has no resource group has no tags of one: known, and empty.
-        (self.assessment.resource.group().is_some() || self.facts.group_tags.is_some()).then_some(&self.facts.group_tags)
+        self.assessment.resource.group().is_some().then_some(&self.facts.group_tags)
     }
 }
 
@@ -601,36 +671,22 @@ impl VariableResolver for View<'_> {
             };
         };
         let a = self.assessment;
+        if let Some(text) = name.text(a) {
+            return self.optional(text);
+        }
         match name {
-            Name::Key => self.text(a.recommendation.key.as_str()),
-            Name::Title => self.text(&a.recommendation.title),
-            Name::Category => self.optional(a.recommendation.category.as_deref()),
+            Name::Severity => self.missing(Need::Severity),
+            Name::Risk => self.missing(Need::Risk),
+            Name::Account => self.missing(Need::Account),
             Name::Areas => self.list(a.recommendation.areas.iter().map(|area| &**area)),
-            Name::Policy => self.optional(a.recommendation.policy.as_deref()),
-            Name::Source => self.text(a.source.as_str()),
-            Name::Severity => match a.severity {
-                Some(severity) => self.text(severity.as_str()),
-                None => self.missing(Need::Severity),
-            },
-            Name::Risk | Name::RiskFactors | Name::AttackPaths => match &a.risk {
+            Name::RiskFactors => match &a.risk {
+                Some(risk) => self.list(risk.factors.iter().map(|factor| &**factor)),
                 None => self.missing(Need::Risk),
-                Some(risk) => match name {
-                    Name::Risk => self.text(risk.level.as_str()),
-                    Name::RiskFactors => self.list(risk.factors.iter().map(|factor| &**factor)),
-                    _ => Some(CowVal::owned(CelInt::from(i64::from(risk.attack_paths)))),
-                },
             },
-            Name::Cloud => self.text(a.resource.cloud.as_str()),
-            Name::Kind => self.optional(a.resource.kind.as_deref()),
-            Name::Region => self.optional(a.resource.region.as_deref()),
-            Name::Account => match &a.resource.account {
-                Some(account) => self.text(account.as_str()),
-                None => self.missing(Need::Account),
+            Name::AttackPaths => match &a.risk {
+                Some(risk) => Some(CowVal::owned(CelInt::from(i64::from(risk.attack_paths)))),
+                None => self.missing(Need::Risk),
             },
-            Name::Group => self.optional(a.resource.group()),
-            Name::Resource => self.text(a.resource.id.as_str()),
-            Name::ResourceName => self.text(&a.resource.name),
-            Name::Connector => self.optional(a.resource.connector.as_deref()),
             Name::AgeDays => match crate::rule::age(a, self.facts) {
                 Some(age) => Some(CowVal::owned(CelInt::from(age.as_hours().checked_div(24).unwrap_or(0)))),
                 None => self.missing(Need::Time),
@@ -645,6 +701,19 @@ impl VariableResolver for View<'_> {
                 None => Some(CowVal::owned(CelMap::default())),
             },
             Name::AccountTags => self.tag_map(&self.facts.account_tags, Need::AccountTags),
+            // All of these are texts that are always known, or null.
+            Name::Key
+            | Name::Title
+            | Name::Category
+            | Name::Policy
+            | Name::Source
+            | Name::Cloud
+            | Name::Kind
+            | Name::Region
+            | Name::Group
+            | Name::Resource
+            | Name::ResourceName
+            | Name::Connector => None,
         }
     }
 }

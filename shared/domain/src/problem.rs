@@ -120,7 +120,7 @@ pub struct Problem {
     /// Until when it is spared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spared_until: Option<Timestamp>,
-    /// What was last decided.
+    /// What was last decided while it was there.
     pub decision: Decision,
 }
 
@@ -205,8 +205,6 @@ impl Problem {
             if assessment.source == truth.0 || problem.resource.account.is_none() {
                 problem.resource = assessment.resource.clone();
             }
-            problem.decision = decision;
-        } else if problem.state != State::Open {
             problem.decision = decision;
         }
         problem.set_dates(now);

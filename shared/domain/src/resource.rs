@@ -119,11 +119,13 @@ impl fmt::Display for ResourceId {
 /// Lower-cases an ARM id, drops white space, and gives it exactly one leading and no trailing `/`.
 #[must_use]
 pub fn canonical_arm(text: &str) -> String {
-    let mut id = String::with_capacity(text.len().saturating_add(1));
-    id.push('/');
-    id.extend(
-        text.trim().trim_matches('/').chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_lowercase()),
-    );
+    let inner = text.trim().trim_matches('/');
+    // The usual case first: it has its one slash already.
+    let mut id = match text.strip_prefix('/').filter(|rest| *rest == inner) {
+        Some(_) => crate::ids::lower_without_spaces(text),
+        None => crate::ids::lower_without_spaces(&format!("/{inner}")),
+    };
+    id.truncate(id.trim_end_matches('/').len().max(1));
     id
 }
 
@@ -156,7 +158,8 @@ pub fn arm_type(id: &str) -> Option<String> {
         });
     };
     let mut parts = after.split('/');
-    let mut kind = parts.next()?.to_owned();
+    let mut kind = String::with_capacity(after.len());
+    kind.push_str(parts.next()?);
     // After the provider, names and types take turns: type, name, type, name.
     for part in parts.step_by(2) {
         kind.push('/');
@@ -269,10 +272,20 @@ mod tests {
             let read = ResourceId::new(text);
             assert_eq!((read.as_str(), read.cloud(), read.short_name()), (id, cloud, short));
         };
-        check("/Subscriptions/A/resourceGroups/RG/providers/ Microsoft.Compute/virtualMachines/VM-1", "/subscriptions/a/resourcegroups/rg/providers/microsoft.compute/virtualmachines/vm-1", Cloud::Azure, "vm-1");
+        check(
+            "/Subscriptions/A/resourceGroups/RG/providers/ Microsoft.Compute/virtualMachines/VM-1",
+            "/subscriptions/a/resourcegroups/rg/providers/microsoft.compute/virtualmachines/vm-1",
+            Cloud::Azure,
+            "vm-1",
+        );
         check("subscriptions/a", "/subscriptions/a", Cloud::Azure, "a");
         check("arn:aws-us-gov:s3:::Invoices", "arn:aws-us-gov:s3:::Invoices", Cloud::Aws, "Invoices");
-        check("arn:aws-cn:ec2:cn-north-1:111122223333:instance/i-1", "arn:aws-cn:ec2:cn-north-1:111122223333:instance/i-1", Cloud::Aws, "i-1");
+        check(
+            "arn:aws-cn:ec2:cn-north-1:111122223333:instance/i-1",
+            "arn:aws-cn:ec2:cn-north-1:111122223333:instance/i-1",
+            Cloud::Aws,
+            "i-1",
+        );
         check("//storage.googleapis.com/projects/_/buckets/acme", "//storage.googleapis.com/acme", Cloud::Gcp, "acme");
         check("projects/p/locations/l/repositories/r", "projects/p/locations/l/repositories/r", Cloud::Gcp, "r");
         check("vm-on-prem", "vm-on-prem", Cloud::Other, "vm-on-prem");
@@ -286,7 +299,10 @@ mod tests {
         assert_eq!(arm_type(id).as_deref(), Some("microsoft.sql/servers/databases"));
         assert_eq!(arm_type("/subscriptions/a").as_deref(), Some("microsoft.resources/subscriptions"));
         let entity = "/subscriptions/a/resourcegroups/g/providers/microsoft.security/securityconnectors/aws-prod/securityentitydata/aws-s3-x-eu-west-1";
-        assert_eq!(arm_connector(entity), Some("/subscriptions/a/resourcegroups/g/providers/microsoft.security/securityconnectors/aws-prod"));
+        assert_eq!(
+            arm_connector(entity),
+            Some("/subscriptions/a/resourcegroups/g/providers/microsoft.security/securityconnectors/aws-prod")
+        );
         assert_eq!(arm_account("/subscriptions/"), None);
     }
 }

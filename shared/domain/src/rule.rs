@@ -411,10 +411,11 @@ impl Condition {
             Self::Source(sources) => sources.contains(&a.source).into(),
             Self::Tag { on, key, test } => {
                 let (fact, need) = tags(*on, facts);
+                // What has no resource group has no tags of one: known, and empty.
+                let has_none = *on == TagOn::Group && a.resource.group().is_none();
                 let value = match fact {
+                    _ if has_none => None,
                     Some(known) => known.value.get(key),
-                    // What has no resource group has no tags of one.
-                    None if *on == TagOn::Group && a.resource.group().is_none() => None,
                     None => return unknown(need),
                 };
                 match test {
@@ -461,7 +462,9 @@ impl Condition {
                 factor.map(|factor| format!("risk factor {factor}"))
             }),
             Self::Key(_) => Some("named by its key".to_owned()),
-            Self::Title(patterns) => Some(format!("name {}", fitting(patterns, &a.recommendation.title.to_lowercase()))),
+            Self::Title(patterns) => {
+                Some(format!("name {}", fitting(patterns, &a.recommendation.title.to_lowercase())))
+            }
             Self::Category(patterns) => {
                 let words = a.recommendation.category.iter().chain(&a.recommendation.areas);
                 let mut fitting = words.filter(|word| patterns.iter().any(|pattern| pattern.fits(word)));
@@ -522,7 +525,9 @@ impl fmt::Display for Condition {
         match self {
             Self::Severity(levels) => list("severity", &|f| either(f, levels)),
             Self::Risk { levels, when_absent: RiskAbsent::Unknown } => list("risk", &|f| either(f, levels)),
-            Self::Risk { levels, when_absent: RiskAbsent::Severity } => list("risk (else severity)", &|f| either(f, levels)),
+            Self::Risk { levels, when_absent: RiskAbsent::Severity } => {
+                list("risk (else severity)", &|f| either(f, levels))
+            }
             Self::RiskFactor(patterns) => list("risk factor", &|f| either(f, patterns)),
             Self::Key(keys) => list("key", &|f| either(f, keys)),
             Self::Title(patterns) => list("name", &|f| either(f, patterns)),

@@ -332,14 +332,11 @@ fn set_accesses(set: &Set, accesses: &mut Vec<Access>) {
             Condition::Risk { levels, .. } => {
                 Some(levels.iter().map(|level: &RiskLevel| (Dim::Risk, level.as_str().into())).collect())
             }
-            Condition::Key(keys) => Some(
-                keys.iter()
-                    .map(|key| match key.as_str().strip_prefix("category:") {
-                        Some(category) => (Dim::Category, category.into()),
-                        None => (Dim::Key, key.as_str().into()),
-                    })
-                    .collect(),
-            ),
+            Condition::Key(keys) => {
+                let itself = keys.iter().map(|key| (Dim::Key, Box::from(key.as_str())));
+                let category = keys.iter().filter_map(|key| key.as_str().strip_prefix("category:"));
+                Some(itself.chain(category.map(|category| (Dim::Category, category.into()))).collect())
+            }
             Condition::Category(patterns) => literals(Dim::Category, patterns),
             Condition::Cloud(clouds) => Some(clouds.iter().map(|c| (Dim::Cloud, c.as_str().into())).collect()),
             Condition::Type(patterns) => literals(Dim::Type, patterns),

@@ -48,7 +48,9 @@ impl ScopeId {
                 let fine = match cloud.to_ascii_lowercase().as_str() {
                     "aws" => {
                         rest.len() == 12 && rest.bytes().all(|b| b.is_ascii_digit())
-                            || ["o-", "r-", "ou-"].iter().any(|unit| rest.strip_prefix(unit).is_some_and(|n| !n.is_empty()))
+                            || ["o-", "r-", "ou-"]
+                                .iter()
+                                .any(|unit| rest.strip_prefix(unit).is_some_and(|n| !n.is_empty()))
                     }
                     "gcp" => ["organizations/", "folders/", "projects/"]
                         .iter()
@@ -145,15 +147,31 @@ mod tests {
             assert_eq!((scope.as_str(), scope.class(), scope.account()), (id, class, account));
         };
         use ScopeClass::{Management, Single};
-        check("providers/Microsoft.Management/managementGroups/Prod", "/providers/microsoft.management/managementgroups/prod", Management, None);
+        check(
+            "providers/Microsoft.Management/managementGroups/Prod",
+            "/providers/microsoft.management/managementgroups/prod",
+            Management,
+            None,
+        );
         check("/subscriptions/AB", "/subscriptions/ab", Single, Some("/subscriptions/ab"));
-        check("subscriptions/ab/resourceGroups/RG", "/subscriptions/ab/resourcegroups/rg", Single, Some("/subscriptions/ab"));
-        check("subscriptions/a/resourcegroups/g/providers/Microsoft.Security/securityConnectors/aws", "/subscriptions/a/resourcegroups/g/providers/microsoft.security/securityconnectors/aws", Single, None);
+        check(
+            "subscriptions/ab/resourceGroups/RG",
+            "/subscriptions/ab/resourcegroups/rg",
+            Single,
+            Some("/subscriptions/ab"),
+        );
+        check(
+            "subscriptions/a/resourcegroups/g/providers/Microsoft.Security/securityConnectors/aws",
+            "/subscriptions/a/resourcegroups/g/providers/microsoft.security/securityconnectors/aws",
+            Single,
+            None,
+        );
         check("aws:210987654321", "aws:210987654321", Single, Some("aws:210987654321"));
         check("AWS:ou-ab12-prod", "aws:ou-ab12-prod", Management, None);
         check("gcp:projects/734", "gcp:projects/734", Single, Some("gcp:projects/734"));
         check("gcp:folders/11", "gcp:folders/11", Management, None);
-        for wrong in ["", "prod", "aws:123", "gcp:734", "/providers/Microsoft.Management/managementGroups/", "azure:x"] {
+        for wrong in ["", "prod", "aws:123", "gcp:734", "/providers/Microsoft.Management/managementGroups/", "azure:x"]
+        {
             assert!(ScopeId::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -268,12 +268,10 @@ fn resource(assessment: &str, properties: &Properties<'_>) -> Resource {
     let of_assessment = || assessment.rsplit_once("/providers/microsoft.security/assessments/").map(|(of, _)| of);
     let source = given(details.source.as_ref()).unwrap_or_default();
     let native = given(details.native.as_ref()).or_else(|| given(details.native_resource.as_ref()));
-    let cloud = match source.to_ascii_lowercase().as_str() {
-        "aws" => Cloud::Aws,
-        "gcp" => Cloud::Gcp,
-        "azure" => Cloud::Azure,
-        "" => native.map_or(Cloud::Azure, |native| ResourceId::new(native).cloud()),
-        _ => Cloud::Other,
+    let cloud = if source.is_empty() {
+        native.map_or(Cloud::Azure, |native| ResourceId::new(native).cloud())
+    } else {
+        Cloud::parse(source).unwrap_or(Cloud::Other)
     };
     let name_in_cloud = match cloud {
         Cloud::Aws | Cloud::Gcp => native.or(arm),
@@ -305,7 +303,9 @@ fn resource(assessment: &str, properties: &Properties<'_>) -> Resource {
         .map(Box::<str>::from)
         .or_else(|| given(details.machine.as_ref()).map(Into::into))
         .or_else(|| name_in_details(properties.extra))
-        .unwrap_or_else(|| name_in_cloud.and_then(|n| n.trim_end_matches('/').rsplit('/').next()).unwrap_or(id.short_name()).into());
+        .unwrap_or_else(|| {
+            name_in_cloud.and_then(|n| n.trim_end_matches('/').rsplit('/').next()).unwrap_or(id.short_name()).into()
+        });
     Resource { id, cloud, kind, name, account, region: given(details.region.as_ref()).map(lower), connector }
 }
 
@@ -326,7 +326,13 @@ fn with_scheme(link: &str) -> Box<str> {
 }
 
 /// Puts what a parsed record says into the reader. Gives the record back where it is not Defender's.
-pub(crate) fn take<'a>(body: Body<'a>, raw: &str, path: &str, context: &Context, reader: &mut Reader) -> Option<Body<'a>> {
+pub(crate) fn take<'a>(
+    body: Body<'a>,
+    raw: &str,
+    path: &str,
+    context: &Context,
+    reader: &mut Reader,
+) -> Option<Body<'a>> {
     match body.what() {
         Kind::Assessment | Kind::SubAssessment => match normalise(&body, context) {
             Ok(assessment) => reader.push(Item::Assessment(Box::new(assessment))),

@@ -35,7 +35,8 @@ pub(crate) fn open_one(raw: &str, path: &str, context: &Context, reader: &mut Re
         Err(failed) => return reader.unreadable(&join(path, &failed.path), &failed.problem, None, raw),
     };
     let Some(kind) = given(event.kind.as_ref()) else {
-        let hint = "Event Grid events have `eventType`; for other forms use the door named after them, or /events/plain";
+        let hint =
+            "Event Grid events have `eventType`; for other forms use the door named after them, or /events/plain";
         return reader.unreadable(&join(path, "eventType"), "this member is missing", Some(hint), raw);
     };
     let Some(data) = event.data else {

@@ -162,7 +162,12 @@ pub fn read(form: Form, body: &[u8], context: &Context, limits: &Limits) -> Resu
     limits.check(body)?;
     let mut reader = Reader { items: Vec::new(), limit: limits.records, over: false };
     match std::str::from_utf8(body) {
-        Err(error) => reader.unreadable("", &format!("not UTF-8 at byte {}", error.valid_up_to()), None, &String::from_utf8_lossy(body)),
+        Err(error) => reader.unreadable(
+            "",
+            &format!("not UTF-8 at byte {}", error.valid_up_to()),
+            None,
+            &String::from_utf8_lossy(body),
+        ),
         Ok(text) if text.trim().is_empty() => reader.unreadable("", "the body is empty", None, text),
         Ok(text) => match form {
             Form::EventGrid => event_grid::open(text, context, &mut reader),

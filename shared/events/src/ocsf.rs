@@ -88,9 +88,13 @@ pub(crate) fn read(raw: &str, path: &str, context: &Context, reader: &mut Reader
     };
     if finding.class != Some(2003) {
         let name = given(finding.class_name.as_ref()).unwrap_or("another class");
-        return reader.set_aside(&format!("OCSF finding of {name}"), "only compliance findings (class 2003) say that a setting is wrong");
+        return reader.set_aside(
+            &format!("OCSF finding of {name}"),
+            "only compliance findings (class 2003) say that a setting is wrong",
+        );
     }
-    let missing = |reader: &mut Reader, member: &str| reader.unreadable(&join(path, member), "this member is missing", None, raw);
+    let missing =
+        |reader: &mut Reader, member: &str| reader.unreadable(&join(path, member), "this member is missing", None, raw);
     let Some(id) = given(finding.info.as_ref().and_then(|info| info.id.as_ref())) else {
         return missing(reader, "finding_info.uid");
     };
@@ -151,7 +155,10 @@ pub(crate) fn read(raw: &str, path: &str, context: &Context, reader: &mut Reader
             resource: Resource {
                 cloud: Cloud::Aws,
                 kind: given(part.kind.as_ref()).map(resource_type),
-                name: given(part.name.as_ref()).filter(|n| !n.starts_with("arn:")).unwrap_or(resource_id.short_name()).into(),
+                name: given(part.name.as_ref())
+                    .filter(|n| !n.starts_with("arn:"))
+                    .unwrap_or(resource_id.short_name())
+                    .into(),
                 account: account.clone().or_else(|| arn_account(resource_id.as_str())),
                 region: region.map(lower),
                 connector: None,

@@ -39,7 +39,11 @@ pub(crate) fn read_typed(kind: &str, raw: &str, path: &str, context: &Context, r
         reader.unreadable(&join(path, member), "this member is missing", hint, raw);
     };
     let Some(subject) = context.subject.as_deref().filter(|s| !s.is_empty()) else {
-        return missing(reader, "subject", Some("the resource stands in the envelope's `subject`; send the whole event"));
+        return missing(
+            reader,
+            "subject",
+            Some("the resource stands in the envelope's `subject`; send the whole event"),
+        );
     };
     let Some(definition) = given(data.definition.as_ref()) else { return missing(reader, "policyDefinitionId", None) };
     let Some(state) = given(data.state.as_ref()) else { return missing(reader, "complianceState", None) };
@@ -58,7 +62,9 @@ pub(crate) fn read_typed(kind: &str, raw: &str, path: &str, context: &Context, r
     let assessment = Assessment {
         tenant: context.tenant.clone(),
         source: Source::PolicyState,
-        id: AssessmentId::new(&format!("{id}/providers/microsoft.policyinsights/policystates/{assignment}|{definition}|{reference}")),
+        id: AssessmentId::new(&format!(
+            "{id}/providers/microsoft.policyinsights/policystates/{assignment}|{definition}|{reference}"
+        )),
         recommendation: Recommendation {
             key: RecommendationKey::new("policy", &definition),
             title: format!("Azure Policy {name}").into(),

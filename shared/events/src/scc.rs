@@ -105,7 +105,8 @@ pub(crate) fn read(raw: &str, path: &str, context: &Context, reader: &mut Reader
     let found: Vec<&str> = projects.into_iter().flatten().filter_map(project).collect();
     let number = found.iter().find(|p| p.bytes().all(|b| b.is_ascii_digit()));
     let account = number.or(found.first()).and_then(|project| AccountId::gcp(project));
-    let severity = given(finding.severity.as_ref()).or_else(|| given(properties.severity.as_ref())).and_then(Severity::parse);
+    let severity =
+        given(finding.severity.as_ref()).or_else(|| given(properties.severity.as_ref())).and_then(Severity::parse);
     let resource_id = ResourceId::new(full_name);
     let advice = given(finding.next_steps.as_ref()).or_else(|| given(properties.advice.as_ref()));
     reader.push(Item::Assessment(Box::new(Assessment {

@@ -92,7 +92,10 @@ pub(crate) fn read(raw: &str, path: &str, context: &Context, reader: &mut Reader
     };
     let Some(compliance) = given(finding.compliance.as_ref().and_then(|c| c.status.as_ref())) else {
         let product = given(finding.product.as_ref()).unwrap_or("another product");
-        return reader.set_aside(&format!("finding of {product}"), "it has no compliance status: it reports an event, not a setting");
+        return reader.set_aside(
+            &format!("finding of {product}"),
+            "it has no compliance status: it reports an event, not a setting",
+        );
     };
     let resources = finding.resources.as_ref().map(|many| many.0.as_slice()).unwrap_or_default();
     if resources.is_empty() {
@@ -109,7 +112,8 @@ pub(crate) fn read(raw: &str, path: &str, context: &Context, reader: &mut Reader
     let archived = given(finding.record_state.as_ref()).is_some_and(|state| state.eq_ignore_ascii_case("ARCHIVED"));
     let control = control(&finding);
     let label = given(finding.severity.as_ref().and_then(|s| s.label.as_ref()));
-    let severity = label.map(|l| if l.eq_ignore_ascii_case("informational") { "low" } else { l }).and_then(Severity::parse);
+    let severity =
+        label.map(|l| if l.eq_ignore_ascii_case("informational") { "low" } else { l }).and_then(Severity::parse);
     let advice = finding.remediation.as_ref().and_then(|r| r.recommendation.as_ref());
     let account = given(finding.account.as_ref()).and_then(AccountId::aws);
     for (at, part) in resources.iter().enumerate() {
@@ -131,9 +135,9 @@ pub(crate) fn read(raw: &str, path: &str, context: &Context, reader: &mut Reader
                 category: None,
                 areas: Vec::new(),
                 policy: None,
-                remediation: advice.map(|a| [given(a.text.as_ref()), given(a.url.as_ref())]).map(|parts| {
-                    parts.into_iter().flatten().collect::<Vec<_>>().join(" ").into()
-                }),
+                remediation: advice
+                    .map(|a| [given(a.text.as_ref()), given(a.url.as_ref())])
+                    .map(|parts| parts.into_iter().flatten().collect::<Vec<_>>().join(" ").into()),
             },
             resource: Resource {
                 cloud: Cloud::Aws,
@@ -144,7 +148,12 @@ pub(crate) fn read(raw: &str, path: &str, context: &Context, reader: &mut Reader
                 connector: None,
                 id: resource_id,
             },
-            status: Status { code, cause: cause.map(Into::into), changed: None, first_evaluated: time(finding.first.as_ref()) },
+            status: Status {
+                code,
+                cause: cause.map(Into::into),
+                changed: None,
+                first_evaluated: time(finding.first.as_ref()),
+            },
             severity,
             risk: None,
             action: if archived { Action::Delete } else { Action::Report },
@@ -193,7 +202,13 @@ mod tests {
 
     #[test]
     fn types_are_written_one_way() {
-        for (theirs, ours) in [("AwsS3Bucket", "s3.bucket"), ("AwsEc2SecurityGroup", "ec2.securitygroup"), ("AWS::KMS::Key", "kms.key"), ("AwsAccount", "account"), ("Other", "other")] {
+        for (theirs, ours) in [
+            ("AwsS3Bucket", "s3.bucket"),
+            ("AwsEc2SecurityGroup", "ec2.securitygroup"),
+            ("AWS::KMS::Key", "kms.key"),
+            ("AwsAccount", "account"),
+            ("Other", "other"),
+        ] {
             assert_eq!(&*resource_type(theirs), ours);
         }
     }

@@ -179,7 +179,8 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Failed> 
         match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
             Err(error) => {
                 let path = error.path().to_string();
-                let path = if path == "." { String::new() } else { path };
+                // `?` is the crate's word for "before any member".
+                let path = if path == "." || path == "?" { String::new() } else { path };
                 Failed { path, problem: plain_words(&error.into_inner()) }
             }
             Ok(_) => Failed { path: String::new(), problem: plain_words(&plain) },

@@ -132,7 +132,9 @@ impl Pipeline {
             Err(refused) => vec![Item::Unreadable(Unreadable {
                 path: "(the whole body)".into(),
                 problem: refused.to_string(),
-                hint: Some("raise the limit and run `amend unreadable retry`, or have the sender split its batches".into()),
+                hint: Some(
+                    "raise the limit and run `amend unreadable retry`, or have the sender split its batches".into(),
+                ),
                 raw: String::from_utf8_lossy(body).into_owned(),
             })],
         };

@@ -58,7 +58,8 @@ impl Pipeline {
     /// # Errors
     /// When the store does not answer.
     pub async fn backlog(&self) -> Result<Backlog, PipelineError> {
-        let problems = self.store.problems(&Filter { open: Some(true), backlog: Some(true), ..Filter::default() }).await?;
+        let problems =
+            self.store.problems(&Filter { open: Some(true), backlog: Some(true), ..Filter::default() }).await?;
         let mut backlog = Backlog { total: problems.len(), ..Backlog::default() };
         for problem in &problems {
             let count = |table: &mut BTreeMap<String, usize>, key: String| {
@@ -70,7 +71,10 @@ impl Pipeline {
             count(&mut backlog.by_owner, owner);
             let account = problem.resource.account.as_ref().map_or_else(|| "not known".to_owned(), ToString::to_string);
             count(&mut backlog.by_account, account);
-            count(&mut backlog.by_risk, problem.risk.map_or_else(|| "not evaluated".to_owned(), |risk| risk.to_string()));
+            count(
+                &mut backlog.by_risk,
+                problem.risk.map_or_else(|| "not evaluated".to_owned(), |risk| risk.to_string()),
+            );
         }
         Ok(backlog)
     }
@@ -84,7 +88,8 @@ impl Pipeline {
             let hint = "`amend backlog` lists the rules with a backlog";
             return Err(PipelineError::NotFound { what: "the rule", name: slice.rule.clone(), hint });
         }
-        let filter = Filter { open: Some(true), backlog: Some(true), rule: Some(slice.rule.clone()), ..Filter::default() };
+        let filter =
+            Filter { open: Some(true), backlog: Some(true), rule: Some(slice.rule.clone()), ..Filter::default() };
         let held = self.store.problems(&filter).await?;
         let inside = |problem: &&Problem| slice.scope.as_ref().is_none_or(|scope| self.lies_in(problem, scope));
         let limit = usize::try_from(slice.limit).unwrap_or(usize::MAX);
@@ -106,7 +111,9 @@ impl Pipeline {
     /// When the store does not answer.
     pub async fn deaf(&self) -> Result<Vec<Deaf>, PipelineError> {
         let now = self.now();
-        let quiet = |input: &Input| input.last_snapshot.or(input.last_event).is_none_or(|at| now.duration_since(at) > DEAF_AFTER);
+        let quiet = |input: &Input| {
+            input.last_snapshot.or(input.last_event).is_none_or(|at| now.duration_since(at) > DEAF_AFTER)
+        };
         let inputs = self.store.inputs().await?;
         Ok(inputs
             .into_iter()

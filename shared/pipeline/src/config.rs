@@ -52,13 +52,21 @@ static EVENT_GRID: Shape = Shape {
 
 static CLOUD_EVENTS: Shape = Shape {
     name: "CloudEvents",
-    fields: &[may("origins", TEXTS, "Origins that may deliver CloudEvents (the handshake's `WebHook-Request-Origin`); any, if absent.")],
+    fields: &[may(
+        "origins",
+        TEXTS,
+        "Origins that may deliver CloudEvents (the handshake's `WebHook-Request-Origin`); any, if absent.",
+    )],
 };
 
 static LOG: Shape = Shape {
     name: "the log",
     fields: &[
-        may("level", Kind::Word(&["error", "warn", "info", "debug", "trace"]), "How much is logged, to standard error."),
+        may(
+            "level",
+            Kind::Word(&["error", "warn", "info", "debug", "trace"]),
+            "How much is logged, to standard error.",
+        ),
         may("format", Kind::Word(&["human", "json"]), "How it is written."),
     ],
 };
@@ -68,12 +76,24 @@ pub static FILE: Shape = Shape {
     name: "amend.yaml",
     fields: &[
         may("version", Kind::Whole(1, 1), "The version of the format: 1."),
-        may("tenant", Kind::Text, "The Entra tenant that findings belong to whose source names none (Security Hub, SCC, policy states)."),
-        may("listen", Kind::Text, "Address and port of `amend serve`. Only loopback addresses, as there is no authentication yet."),
+        may(
+            "tenant",
+            Kind::Text,
+            "The Entra tenant that findings belong to whose source names none (Security Hub, SCC, policy states).",
+        ),
+        may(
+            "listen",
+            Kind::Text,
+            "Address and port of `amend serve`. Only loopback addresses, as there is no authentication yet.",
+        ),
         may("rules", TEXTS, "Rule files, relative to amend.yaml; the built-in starter rules, if absent."),
         may("facts", Kind::Text, "A file with hierarchy and tags, relative to amend.yaml."),
         may("store", Kind::Map(&STORE), "Where Amend remembers."),
-        may("source_of_truth", Kind::Map(&TRUTH), "Whose word counts where several sources report one problem; Defender's, if absent."),
+        may(
+            "source_of_truth",
+            Kind::Map(&TRUTH),
+            "Whose word counts where several sources report one problem; Defender's, if absent.",
+        ),
         may("limits", Kind::Map(&LIMITS), "How much a delivery may hold."),
         may("event_grid", Kind::Map(&EVENT_GRID), "How Event Grid's handshake is answered."),
         may("cloud_events", Kind::Map(&CLOUD_EVENTS), "How the CloudEvents handshake is answered."),
@@ -157,7 +177,11 @@ pub fn environment() -> Vec<(String, String)> {
 ///
 /// # Errors
 /// Every mistake in both.
-pub fn load(file: Option<&SourceText>, folder: &Path, environment: &[(String, String)]) -> Result<(Config, Mistakes), Mistakes> {
+pub fn load(
+    file: Option<&SourceText>,
+    folder: &Path,
+    environment: &[(String, String)],
+) -> Result<(Config, Mistakes), Mistakes> {
     let empty = SourceText::new("(no amend.yaml)", "{}");
     let source = file.unwrap_or(&empty);
     let mut mistakes = Collector::new(source);
@@ -177,11 +201,18 @@ pub fn load(file: Option<&SourceText>, folder: &Path, environment: &[(String, St
         let doc = doc_of(name);
         let node = name.split('.').try_fold(&root, |node, part| node.get(part));
         let (texts, from) = match (overrides.iter().find(|(path, _, _)| path == name), node) {
-            (Some((_, variable, text)), _) => (text.split(',').map(|t| t.trim().to_owned()).collect(), variable.clone()),
+            (Some((_, variable, text)), _) => {
+                (text.split(',').map(|t| t.trim().to_owned()).collect(), variable.clone())
+            }
             (None, Some(node)) => (mistakes.texts(Some(node)), format!("{}:{}", source.name, mistakes.line_of(node))),
             (None, None) => {
                 let value = DEFAULTS.iter().find(|(path, _)| *path == name).map_or("", |(_, value)| value);
-                options.push(ConfigOption { name: name.to_owned(), value: value.to_owned(), from: "default".into(), doc });
+                options.push(ConfigOption {
+                    name: name.to_owned(),
+                    value: value.to_owned(),
+                    from: "default".into(),
+                    doc,
+                });
                 return None;
             }
         };
@@ -203,15 +234,32 @@ pub fn load(file: Option<&SourceText>, folder: &Path, environment: &[(String, St
         log_json: false,
         options: Vec::new(),
     };
-    let one = |found: Option<(Vec<String>, String)>| found.and_then(|(texts, from)| Some((texts.into_iter().next()?, from)));
+    let one =
+        |found: Option<(Vec<String>, String)>| found.and_then(|(texts, from)| Some((texts.into_iter().next()?, from)));
     if let Some((tenant, _)) = one(values("tenant", &mut mistakes)) {
         config.tenant = TenantId::new(tenant.trim_matches('-'));
     }
     if let Some((listen, from)) = one(values("listen", &mut mistakes)) {
         match listen.parse::<std::net::SocketAddr>() {
             Ok(address) if address.ip().is_loopback() => config.listen = listen,
-            Ok(_) => problem(&root, "listen", &from, &mut mistakes, &mut found, format!("`{listen}` is not a loopback address"), "there is no authentication yet, so amend listens on 127.0.0.1 or [::1] only"),
-            Err(_) => problem(&root, "listen", &from, &mut mistakes, &mut found, format!("`{listen}` is no address with a port"), "write it as 127.0.0.1:8080"),
+            Ok(_) => problem(
+                &root,
+                "listen",
+                &from,
+                &mut mistakes,
+                &mut found,
+                format!("`{listen}` is not a loopback address"),
+                "there is no authentication yet, so amend listens on 127.0.0.1 or [::1] only",
+            ),
+            Err(_) => problem(
+                &root,
+                "listen",
+                &from,
+                &mut mistakes,
+                &mut found,
+                format!("`{listen}` is no address with a port"),
+                "write it as 127.0.0.1:8080",
+            ),
         }
     }
     if let Some((rules, _)) = values("rules", &mut mistakes) {
@@ -232,7 +280,15 @@ pub fn load(file: Option<&SourceText>, folder: &Path, environment: &[(String, St
             let all = [Source::Defender, Source::PolicyState, Source::SecurityHub, Source::Scc];
             match all.into_iter().find(|source| source.as_str() == word) {
                 Some(source) => config.truths.push((cloud, SourceOfTruth(source))),
-                None => problem(&root, name, &from, &mut mistakes, &mut found, format!("`{word}` is no source"), "one of defender, policy-state, security-hub, scc"),
+                None => problem(
+                    &root,
+                    name,
+                    &from,
+                    &mut mistakes,
+                    &mut found,
+                    format!("`{word}` is no source"),
+                    "one of defender, policy-state, security-hub, scc",
+                ),
             }
         }
     }
@@ -244,7 +300,15 @@ pub fn load(file: Option<&SourceText>, folder: &Path, environment: &[(String, St
         if let Some((text, from)) = one(values(name, &mut mistakes)) {
             match text.replace('_', "").parse() {
                 Ok(number) => *slot = number,
-                Err(_) => problem(&root, name, &from, &mut mistakes, &mut found, format!("`{text}` is no whole number"), "write it in digits"),
+                Err(_) => problem(
+                    &root,
+                    name,
+                    &from,
+                    &mut mistakes,
+                    &mut found,
+                    format!("`{text}` is no whole number"),
+                    "write it in digits",
+                ),
             }
         }
     }
@@ -258,7 +322,15 @@ pub fn load(file: Option<&SourceText>, folder: &Path, environment: &[(String, St
         if ["error", "warn", "info", "debug", "trace"].contains(&level.as_str()) {
             config.log_level = level;
         } else {
-            problem(&root, "log.level", &from, &mut mistakes, &mut found, format!("`{level}` is no level"), "one of error, warn, info, debug, trace");
+            problem(
+                &root,
+                "log.level",
+                &from,
+                &mut mistakes,
+                &mut found,
+                format!("`{level}` is no level"),
+                "one of error, warn, info, debug, trace",
+            );
         }
     }
     if let Some((format, _)) = one(values("log.format", &mut mistakes)) {
@@ -270,7 +342,15 @@ pub fn load(file: Option<&SourceText>, folder: &Path, environment: &[(String, St
 }
 
 /// Says that a value is wrong, where it stands: in the file, or in the environment.
-fn problem(root: &Node, name: &str, from: &str, mistakes: &mut Collector, found: &mut Mistakes, message: String, hint: &str) {
+fn problem(
+    root: &Node,
+    name: &str,
+    from: &str,
+    mistakes: &mut Collector,
+    found: &mut Mistakes,
+    message: String,
+    hint: &str,
+) {
     let node = name.split('.').try_fold(root, |node, part| node.get(part));
     match node.filter(|_| !from.starts_with("AMEND__")) {
         Some(node) => {

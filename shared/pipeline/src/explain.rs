@@ -96,7 +96,12 @@ impl Pipeline {
 /// What was known, line by line.
 #[must_use]
 pub fn fact_lines(facts: &Facts, at: Timestamp) -> Vec<FactLine> {
-    fn line<T>(fact: &'static str, known: &amend_domain::Fact<T>, at: Timestamp, show: impl Fn(&T) -> String) -> FactLine {
+    fn line<T>(
+        fact: &'static str,
+        known: &amend_domain::Fact<T>,
+        at: Timestamp,
+        show: impl Fn(&T) -> String,
+    ) -> FactLine {
         FactLine {
             fact,
             value: known.as_ref().map(|known| show(&known.value)),

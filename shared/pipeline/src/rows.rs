@@ -35,7 +35,7 @@ pub struct ProblemRow {
     /// The severity, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub severity: Option<String>,
-    /// `open`, or how it was closed.
+    /// `open` or `closed`; `why` says how it was closed.
     pub state: String,
     /// `live`, `backlog` or `released`.
     pub place: String,
@@ -86,7 +86,7 @@ impl ProblemRow {
             severity: problem.severity.map(|severity| severity.to_string()),
             state: match problem.state {
                 State::Open => "open".to_owned(),
-                State::Closed(how) => format!("closed: {}", how.words()),
+                State::Closed(_) => "closed".to_owned(),
             },
             place: match problem.place {
                 Place::Live => "live",
@@ -104,7 +104,10 @@ impl ProblemRow {
                 (true, true) => format!("backlog ({})", problem.decision.action()),
                 (true, false) => problem.decision.action(),
             },
-            why: problem.decision.why.to_string(),
+            why: match problem.state {
+                State::Open => problem.decision.why.to_string(),
+                State::Closed(how) => how.words().to_owned(),
+            },
             sources: problem
                 .findings
                 .values()

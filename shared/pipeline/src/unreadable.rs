@@ -3,10 +3,7 @@
 use amend_events::Form;
 use amend_store::Parked;
 
-use crate::{
-    Accepted, Delivery, Pipeline, PipelineError,
-    accept::AcceptError,
-};
+use crate::{Accepted, Delivery, Pipeline, PipelineError, accept::AcceptError};
 
 /// How trying a record again ended.
 #[derive(Debug)]
@@ -50,7 +47,9 @@ impl Pipeline {
                 }
             };
             let failed = items.iter().find_map(|item| match item {
-                amend_events::Item::Unreadable(unreadable) => Some((unreadable.path.clone(), unreadable.problem.clone())),
+                amend_events::Item::Unreadable(unreadable) => {
+                    Some((unreadable.path.clone(), unreadable.problem.clone()))
+                }
                 _ => None,
             });
             match failed {

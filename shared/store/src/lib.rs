@@ -187,7 +187,9 @@ impl StoreError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Open { .. } => Some("check `store.path` in amend.yaml and the rights on its folder"),
-            Self::Newer { .. } => Some("run the version of amend that wrote it, or name another file under `store.path`"),
+            Self::Newer { .. } => {
+                Some("run the version of amend that wrote it, or name another file under `store.path`")
+            }
             Self::Failed { .. } | Self::Damaged { .. } => None,
         }
     }

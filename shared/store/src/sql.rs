@@ -26,7 +26,7 @@ pub(crate) const SCHEMA: &[&str] = &[
         PRIMARY KEY (tenant, assessment, version))",
     "CREATE INDEX decisions_by_problem ON decisions (problem, at DESC)",
     "CREATE TABLE unreadable (
-        id TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL, resolved BIGINT, body TEXT NOT NULL)",
+        id TEXT NOT NULL PRIMARY KEY, digest TEXT NOT NULL UNIQUE, at BIGINT NOT NULL, resolved BIGINT, body TEXT NOT NULL)",
     "CREATE TABLE rule_sets (digest TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL, files TEXT NOT NULL)",
     "CREATE TABLE inputs (account TEXT NOT NULL PRIMARY KEY, last_event BIGINT, last_snapshot BIGINT)",
 ];
@@ -64,15 +64,16 @@ pub(crate) const PUT_DECISION: &str = "INSERT INTO decisions (tenant, assessment
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, assessment, version) DO UPDATE SET \
     at = excluded.at, problem = excluded.problem, body = excluded.body";
 
-pub(crate) const LIST_DECISIONS: &str = "SELECT body FROM decisions WHERE problem = $1 ORDER BY at DESC, assessment, version LIMIT 100";
+pub(crate) const LIST_DECISIONS: &str =
+    "SELECT body FROM decisions WHERE problem = $1 ORDER BY at DESC, assessment, version LIMIT 100";
 
-pub(crate) const PUT_PARKED: &str =
-    "INSERT INTO unreadable (id, at, resolved, body) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING";
+pub(crate) const PUT_PARKED: &str = "INSERT INTO unreadable (id, digest, at, resolved, body) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (digest) DO NOTHING";
 
 pub(crate) const LIST_PARKED: &str =
     "SELECT body, resolved FROM unreadable WHERE ($1 = 1 OR resolved IS NULL) ORDER BY id DESC LIMIT $2";
 
-pub(crate) const FIND_PARKED: &str = "SELECT body, resolved FROM unreadable WHERE id >= $1 AND id < $1 || '~' ORDER BY id LIMIT 1";
+pub(crate) const FIND_PARKED: &str =
+    "SELECT body, resolved FROM unreadable WHERE id >= $1 AND id < $1 || '~' ORDER BY id LIMIT 1";
 
 pub(crate) const RESOLVE_PARKED: &str = "UPDATE unreadable SET resolved = $2 WHERE id = $1 AND resolved IS NULL";
 

@@ -50,7 +50,8 @@ impl Sqlite {
         if found == 0 {
             let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(fail)?;
             // Another process may have made it since.
-            let now: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(fail)?;
+            let now: i64 =
+                sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(fail)?;
             if now == 0 {
                 for statement in sql::SCHEMA {
                     sqlx::query(*statement).execute(&mut *transaction).await.map_err(fail)?;
@@ -59,7 +60,8 @@ impl Sqlite {
             }
             transaction.commit().await.map_err(fail)?;
         }
-        let readers = SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await.map_err(fail)?;
+        let readers =
+            SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await.map_err(fail)?;
         Ok(Self { writer, readers })
     }
 
@@ -129,11 +131,20 @@ async fn record_one(
     let fail = failed("record an assessment");
     let (tenant, id) = (assessment.tenant.as_str(), assessment.id.as_str());
     let version = assessment.version();
-    let name = format!("{}|{}", version.micros.map_or_else(|| "-".to_owned(), |micros| micros.to_string()), version.fingerprint);
+    let name = format!(
+        "{}|{}",
+        version.micros.map_or_else(|| "-".to_owned(), |micros| micros.to_string()),
+        version.fingerprint
+    );
     let problem_id = ProblemId::new(&assessment.tenant, assessment.resource.id.as_str(), setting.as_str());
     if let Some(account) = &assessment.resource.account {
         let statement = if assessment.snapshot { sql::PUT_SNAPSHOT } else { sql::PUT_EVENT };
-        sqlx::query(statement).bind(account.as_str()).bind(now.as_microsecond()).execute(&mut **transaction).await.map_err(&fail)?;
+        sqlx::query(statement)
+            .bind(account.as_str())
+            .bind(now.as_microsecond())
+            .execute(&mut **transaction)
+            .await
+            .map_err(&fail)?;
     }
     let previous: Option<Problem> = sqlx::query_scalar::<_, String>(sql::GET_PROBLEM)
         .bind(tenant)
@@ -154,8 +165,12 @@ async fn record_one(
     if added.rows_affected() == 0 {
         return Ok(Recorded { effect: Effect::Duplicate, missed: false, problem: previous });
     }
-    let held: Option<(Option<i64>, i64)> =
-        sqlx::query_as(sql::GET_ASSESSMENT).bind(tenant).bind(id).fetch_optional(&mut **transaction).await.map_err(&fail)?;
+    let held: Option<(Option<i64>, i64)> = sqlx::query_as(sql::GET_ASSESSMENT)
+        .bind(tenant)
+        .bind(id)
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(&fail)?;
     // INVARIANT: older never overwrites newer. What has no time is older than anything.
     let stale = held.is_some_and(|held| (version.micros, i64::from(version.rank)) < held);
     if stale {
@@ -177,7 +192,8 @@ async fn record_one(
     if let Some(problem) = &problem {
         put_problem(transaction, problem).await?;
     }
-    let stored = StoredDecision { at: now, assessment: assessment.clone(), facts: facts.clone(), decision: decision.clone() };
+    let stored =
+        StoredDecision { at: now, assessment: assessment.clone(), facts: facts.clone(), decision: decision.clone() };
     sqlx::query(sql::PUT_DECISION)
         .bind(tenant)
         .bind(id)
@@ -213,6 +229,8 @@ impl Store for Sqlite {
         for one in list {
             sqlx::query(sql::PUT_PARKED)
                 .bind(&one.id)
+                // The same record delivered again is kept once.
+                .bind(amend_domain::digest::digest_bytes(format!("{}\n{}", one.problem, one.raw).as_bytes()))
                 .bind(one.at.as_microsecond())
                 .bind(one.resolved.map(Timestamp::as_microsecond))
                 .bind(write("unreadable records", one)?)
@@ -277,7 +295,11 @@ impl Store for Sqlite {
         let mut transaction = self.begin("release from the backlog").await?;
         let mut released = Vec::new();
         for id in ids {
-            let rows = sqlx::query(sql::RELEASABLE).bind(id).fetch_all(&mut *transaction).await.map_err(failed("release from the backlog"))?;
+            let rows = sqlx::query(sql::RELEASABLE)
+                .bind(id)
+                .fetch_all(&mut *transaction)
+                .await
+                .map_err(failed("release from the backlog"))?;
             for mut problem in bodies::<Problem>("problems", &rows)? {
                 if problem.release(now) {
                     put_problem(&mut transaction, &problem).await?;
@@ -290,7 +312,11 @@ impl Store for Sqlite {
     }
 
     async fn decisions(&self, problem: &str) -> Result<Vec<StoredDecision>, StoreError> {
-        let rows = sqlx::query(sql::LIST_DECISIONS).bind(problem).fetch_all(&self.readers).await.map_err(failed("list decisions"))?;
+        let rows = sqlx::query(sql::LIST_DECISIONS)
+            .bind(problem)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed("list decisions"))?;
         bodies("decisions", &rows)
     }
 
@@ -304,19 +330,26 @@ impl Store for Sqlite {
     }
 
     async fn archive_rules(&self, digest: &str, files: &str, now: Timestamp) -> Result<(), StoreError> {
-        let done = sqlx::query(sql::PUT_RULES).bind(digest).bind(now.as_microsecond()).bind(files).execute(&self.writer).await;
+        let done =
+            sqlx::query(sql::PUT_RULES).bind(digest).bind(now.as_microsecond()).bind(files).execute(&self.writer).await;
         done.map(|_| ()).map_err(failed("archive the rules"))
     }
 
     async fn archived_rules(&self, digest: &str) -> Result<Option<String>, StoreError> {
-        sqlx::query_scalar(sql::GET_RULES).bind(digest).fetch_optional(&self.readers).await.map_err(failed("read archived rules"))
+        sqlx::query_scalar(sql::GET_RULES)
+            .bind(digest)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(failed("read archived rules"))
     }
 
     async fn inputs(&self) -> Result<Vec<Input>, StoreError> {
         type Row = (String, Option<i64>, Option<i64>);
-        let rows: Vec<Row> = sqlx::query_as(sql::LIST_INPUTS).fetch_all(&self.readers).await.map_err(failed("list inputs"))?;
+        let rows: Vec<Row> =
+            sqlx::query_as(sql::LIST_INPUTS).fetch_all(&self.readers).await.map_err(failed("list inputs"))?;
         let time = |micros: Option<i64>| micros.and_then(|micros| Timestamp::from_microsecond(micros).ok());
-        let input = |(account, event, snapshot): Row| Input { account, last_event: time(event), last_snapshot: time(snapshot) };
+        let input =
+            |(account, event, snapshot): Row| Input { account, last_event: time(event), last_snapshot: time(snapshot) };
         Ok(rows.into_iter().map(input).collect())
     }
 

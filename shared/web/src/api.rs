@@ -66,7 +66,12 @@ async fn problems(State(app): State<App>, Query(query): Query<ProblemQuery>) -> 
         Some("all") => None,
         Some(other) => {
             let hint = "one of open, closed, all";
-            return Err(Failure::new(StatusCode::BAD_REQUEST, "api.state", format!("`{other}` is no state"), Some(hint)));
+            return Err(Failure::new(
+                StatusCode::BAD_REQUEST,
+                "api.state",
+                format!("`{other}` is no state"),
+                Some(hint),
+            ));
         }
     };
     let limit = Some(query.limit.unwrap_or(1_000));
@@ -87,7 +92,10 @@ async fn problem(State(app): State<App>, Path(id): Path<String>) -> Result<Json<
 /// Why a problem was decided as it was: every rule, every fact.
 #[utoipa::path(get, path = "/api/v1/problems/{id}/explain", params(("id" = String, Path, description = "The problem's id")),
     responses((status = 200, body = serde_json::Value), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
-async fn explain(State(app): State<App>, Path(id): Path<String>) -> Result<Json<amend_pipeline::explain::Explanation>, Failure> {
+async fn explain(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<amend_pipeline::explain::Explanation>, Failure> {
     Ok(Json(app.pipeline.explain(&id).await?))
 }
 

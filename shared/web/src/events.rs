@@ -50,20 +50,36 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(plain))
 }
 
-async fn accept(app: &App, form: Form, headers: &HeaderMap, body: Result<Bytes, axum::extract::rejection::BytesRejection>) -> Result<(Counts, Option<String>), Failure> {
+async fn accept(
+    app: &App,
+    form: Form,
+    headers: &HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<(Counts, Option<String>), Failure> {
     let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(format!("the body is over {} bytes (`limits.bytes`)", app.pipeline.limits().bytes)),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            too_large(format!("the body is over {} bytes (`limits.bytes`)", app.pipeline.limits().bytes))
+        }
         status => Failure::new(status, "web.body", rejection.to_string(), None),
     })?;
     let attributes: Vec<(String, String)> = headers
         .iter()
-        .filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?.to_owned(), value.to_str().ok()?.to_owned())))
+        .filter_map(|(name, value)| {
+            Some((name.as_str().strip_prefix("ce-")?.to_owned(), value.to_str().ok()?.to_owned()))
+        })
         .collect();
     let delivery = Delivery { form, body: &body, attributes: &attributes, snapshot: false };
     match app.pipeline.accept(delivery).await {
         Ok(accepted) => {
             let counts = accepted.counts();
-            info!(form = form.as_str(), new = counts.new, updated = counts.updated, duplicate = counts.duplicate, unreadable = counts.unreadable, "delivery accepted");
+            info!(
+                form = form.as_str(),
+                new = counts.new,
+                updated = counts.updated,
+                duplicate = counts.duplicate,
+                unreadable = counts.unreadable,
+                "delivery accepted"
+            );
             Ok((counts, accepted.validation))
         }
         Err(AcceptError::TooLarge(refused)) => Err(too_large(refused.to_string())),
@@ -73,7 +89,12 @@ async fn accept(app: &App, form: Form, headers: &HeaderMap, body: Result<Bytes, 
 
 /// A body that is too large today will be too large tomorrow: 413 lets the sender dead-letter it.
 fn too_large(message: String) -> Failure {
-    Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "events.too-large", message, Some("have the sender split its batches, or raise the limit"))
+    Failure::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "events.too-large",
+        message,
+        Some("have the sender split its batches, or raise the limit"),
+    )
 }
 
 fn receipt((counts, _): (Counts, Option<String>)) -> Json<Receipt> {
@@ -101,7 +122,10 @@ async fn event_grid(State(app): State<App>, headers: HeaderMap, body: Body) -> R
         return Ok(Json(ValidationAnswer { validation_response: code }).into_response());
     }
     // 200 without the code leaves the subscription waiting for a person: `AwaitingManualAction`.
-    warn!(subscription = name, "did not answer the handshake of an event subscription that `event_grid.subscriptions` does not name");
+    warn!(
+        subscription = name,
+        "did not answer the handshake of an event subscription that `event_grid.subscriptions` does not name"
+    );
     Ok(receipt(accepted).into_response())
 }
 
@@ -113,7 +137,12 @@ async fn cloud_events(State(app): State<App>, headers: HeaderMap, body: Body) ->
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if kind != "application/json" && !kind.ends_with("+json") {
         let hint = "send application/cloudevents+json, application/cloudevents-batch+json, or binary mode with application/json";
-        return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "events.media-type", format!("`{kind}` is not read here"), Some(hint)));
+        return Err(Failure::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "events.media-type",
+            format!("`{kind}` is not read here"),
+            Some(hint),
+        ));
     }
     accept(&app, Form::CloudEvents, &headers, body).await.map(receipt)
 }
@@ -122,7 +151,9 @@ async fn cloud_events(State(app): State<App>, headers: HeaderMap, body: Body) ->
 #[utoipa::path(options, path = "/events/cloud-events",
     responses((status = 200, description = "It does"), (status = 405, description = "It does not", body = ErrorBody)))]
 async fn cloud_events_handshake(State(app): State<App>, headers: HeaderMap) -> Result<Response, Failure> {
-    let refuse = |message: &str, hint: &str| Failure::new(StatusCode::METHOD_NOT_ALLOWED, "events.handshake", message, Some(hint));
+    let refuse = |message: &str, hint: &str| {
+        Failure::new(StatusCode::METHOD_NOT_ALLOWED, "events.handshake", message, Some(hint))
+    };
     let Some(origin) = headers.get("webhook-request-origin") else {
         return Err(refuse("this is no CloudEvents handshake", "a handshake has the header `WebHook-Request-Origin`"));
     };

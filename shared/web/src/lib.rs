@@ -161,7 +161,8 @@ async fn only_this_machine(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let hint = "address it as 127.0.0.1 or localhost";
-    Failure::new(StatusCode::MISDIRECTED_REQUEST, "web.host", "this service only answers for this machine", Some(hint)).into_response()
+    Failure::new(StatusCode::MISDIRECTED_REQUEST, "web.host", "this service only answers for this machine", Some(hint))
+        .into_response()
 }
 
 /// Says that the service is there. The Azure Functions host asks this.

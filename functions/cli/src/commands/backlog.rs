@@ -8,7 +8,7 @@ use amend_pipeline::{Config, backlog::Slice, rows::ProblemRow};
 use crate::{
     args::{BacklogCommand, Format},
     failure::{Exit, Failure},
-    output::{Output, Tone},
+    output::{Output, Tone, counted},
     setup,
 };
 
@@ -22,8 +22,13 @@ pub async fn run(command: Option<BacklogCommand>, config: &Config, output: Outpu
             output.json(&serde_json::json!({ "backlog": backlog, "deaf": deaf }))?;
             return Ok(Exit::Ok);
         }
-        output.heading(&format!("{} problems wait in the backlog", backlog.total));
-        for (name, table) in [("rule", &backlog.by_rule), ("owner", &backlog.by_owner), ("account", &backlog.by_account), ("risk", &backlog.by_risk)] {
+        output.heading(&format!("in the backlog: {}", counted(backlog.total, "problem")));
+        for (name, table) in [
+            ("rule", &backlog.by_rule),
+            ("owner", &backlog.by_owner),
+            ("account", &backlog.by_account),
+            ("risk", &backlog.by_risk),
+        ] {
             if !table.is_empty() {
                 output.table(&[(name, 20, 90), ("problems", 8, 10)], &count_rows(table));
             }
@@ -33,12 +38,20 @@ pub async fn run(command: Option<BacklogCommand>, config: &Config, output: Outpu
         }
         for one in &deaf {
             let last = one.last_heard.map_or_else(|| "never".to_owned(), |at| at.strftime("%Y-%m-%d").to_string());
-            output.note(&format!("{} {} (last heard {last})", output.toned(Tone::Warn, "deaf: no snapshot for 8 days from"), one.account));
+            output.note(&format!(
+                "{} {} (last heard {last})",
+                output.toned(Tone::Warn, "deaf: no snapshot for 8 days from"),
+                one.account
+            ));
         }
         return Ok(Exit::Ok);
     };
     let scope = scope.as_deref().map(ScopeId::parse).transpose().map_err(|error| {
-        Failure::new(error.to_string(), None, Some("an ARM id (`/subscriptions/…`), `aws:<account>`, `aws:ou-…`, `gcp:projects/…`, `gcp:folders/…`"))
+        Failure::new(
+            error.to_string(),
+            None,
+            Some("an ARM id (`/subscriptions/…`), `aws:<account>`, `aws:ou-…`, `gcp:projects/…`, `gcp:folders/…`"),
+        )
     })?;
     let released = pipeline.release(&Slice { rule, limit, scope }).await?;
     let now = pipeline.now();

@@ -18,9 +18,13 @@ use crate::{
 pub fn run(file: &Path, config: &Config, output: Output) -> Result<Exit, Failure> {
     let decider = setup::decider(config, output)?;
     let body = setup::read_bytes(file)?;
-    let items = decider
-        .read(Form::Plain, &body, &[], false, decider.limits())
-        .map_err(|refused| Failure::new(format!("{} is refused", file.display()), Some(Box::new(refused)), Some("`amend import` takes larger files")))?;
+    let items = decider.read(Form::Plain, &body, &[], false, decider.limits()).map_err(|refused| {
+        Failure::new(
+            format!("{} is refused", file.display()),
+            Some(Box::new(refused)),
+            Some("`amend import` takes larger files"),
+        )
+    })?;
     let now = decider.now();
     let (mut rows, mut calm, mut aside, mut unreadable) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for item in items {
@@ -28,7 +32,14 @@ pub fn run(file: &Path, config: &Config, output: Output) -> Result<Exit, Failure
             Item::Assessment(assessment) => {
                 let change = decider.decide(*assessment);
                 // As it would stand if nothing were known of it before.
-                match Problem::advance(None, &change.assessment, &change.setting, change.decision.clone(), change.truth, now) {
+                match Problem::advance(
+                    None,
+                    &change.assessment,
+                    &change.setting,
+                    change.decision.clone(),
+                    change.truth,
+                    now,
+                ) {
                     Some(problem) => rows.push((problem.urgency(), ProblemRow::new(&problem, now))),
                     None => calm.push((change.assessment.id.to_string(), change.decision.why.to_string())),
                 }
@@ -45,7 +56,9 @@ pub fn run(file: &Path, config: &Config, output: Output) -> Result<Exit, Failure
     let rows: Vec<ProblemRow> = rows.into_iter().map(|(_, row)| row).collect();
     if output.format() == Format::Json {
         let nothing: Vec<_> = calm.iter().map(|(id, why)| json!({ "assessment": id, "why": why })).collect();
-        output.json(&json!({ "decisions": rows, "nothing_to_do": nothing, "set_aside": aside, "unreadable": unreadable }))?;
+        output.json(
+            &json!({ "decisions": rows, "nothing_to_do": nothing, "set_aside": aside, "unreadable": unreadable }),
+        )?;
     } else {
         if !rows.is_empty() {
             output.problems(&rows, now)?;

@@ -4,10 +4,10 @@
 use std::{path::Path, sync::Arc};
 
 use amend_catalog::{SourceText, facts_file, mistakes::Collector, yaml};
-use amend_http::Client;
-use amend_pipeline::{Config, accept::Counts, config, rows::ProblemRow};
 use amend_domain::ports::Clock as _;
+use amend_http::Client;
 use amend_pipeline::system::SystemClock;
+use amend_pipeline::{Config, accept::Counts, config, rows::ProblemRow};
 use include_dir::{Dir, include_dir};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
@@ -16,14 +16,11 @@ use crate::{
     args::{Demo, Format},
     commands::serve,
     failure::{Exit, Failure},
-    output::{Output, Tone},
+    output::{Output, Tone, counted},
     setup,
 };
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/demo");
-
-/// The tenant of the invented company in the demo.
-const TENANT: &str = "6c1d4b1e-5a0f-4f0e-9a57-1f2e2d3c4b60";
 
 struct Notification {
     file: String,
@@ -62,13 +59,10 @@ pub async fn run(demo: &Demo, output: Output) -> Result<Exit, Failure> {
 }
 
 fn demo_config(demo: &Demo) -> Result<Config, Failure> {
-    let (mut config, _) = config::load(None, Path::new(""), &config::environment())
-        .map_err(|mistakes| Failure::mistakes("the environment cannot be used", mistakes))?;
+    let (mut config, _) = config::load(Some(&bundled("amend.yaml")?), Path::new(""), &config::environment())
+        .map_err(|mistakes| Failure::mistakes("the demo's configuration cannot be used", mistakes))?;
     config.listen = format!("127.0.0.1:{}", demo.port);
-    config.tenant = amend_domain::TenantId::new(TENANT);
     config.store = demo.store.clone();
-    // The demo shows an unreadable record; the table says so, the log need not.
-    config.log_level = "error".into();
     Ok(config)
 }
 
@@ -119,8 +113,9 @@ async fn post_and_show(url: &str, output: Output) -> Result<(), Failure> {
             let message = format!("{} was answered {}", notification.file, answer.status);
             return Err(Failure::new(message, Some(answer.body.into()), Some("is it amend that listens there?")));
         }
-        let receipt: Counts = serde_json::from_str(&answer.body)
-            .map_err(|error| Failure::new("the answer is not amend's", Some(Box::new(error)), Some("is it amend that listens there?")))?;
+        let receipt: Counts = serde_json::from_str(&answer.body).map_err(|error| {
+            Failure::new("the answer is not amend's", Some(Box::new(error)), Some("is it amend that listens there?"))
+        })?;
         counts = counts.plus(receipt);
         bar.inc(1);
     }
@@ -129,11 +124,13 @@ async fn post_and_show(url: &str, output: Output) -> Result<(), Failure> {
     let list: List = serde_json::from_str(&answer.body)
         .map_err(|error| Failure::new("the answer is not amend's", Some(Box::new(error)), None))?;
     if output.format() == Format::Json {
-        return output.json(&serde_json::json!({ "posted": notifications.len(), "counts": counts, "problems": list.problems }));
+        return output
+            .json(&serde_json::json!({ "posted": notifications.len(), "counts": counts, "problems": list.problems }));
     }
     let now = SystemClock.now();
-    let (open, closed): (Vec<ProblemRow>, Vec<ProblemRow>) = list.problems.into_iter().partition(|problem| problem.state == "open");
-    output.heading(&format!("{} open problems, most risky first", open.len()));
+    let (open, closed): (Vec<ProblemRow>, Vec<ProblemRow>) =
+        list.problems.into_iter().partition(|problem| problem.state == "open");
+    output.heading(&format!("{}, most risky first", counted(open.len(), "open problem")));
     output.problems(&open, now)?;
     if !closed.is_empty() {
         output.heading(&format!("\n{} closed", closed.len()));
@@ -153,9 +150,12 @@ fn summary(output: Output, posted: usize, counts: Counts) {
         output.say(&output.toned(Tone::Good, "Nothing changed: delivering the same again has no effect."));
     }
     if missed > 0 {
-        output.say(&format!("{missed} finding came only with a snapshot: it waits in the backlog (`amend backlog`)"));
+        output.say(&format!(
+            "{} came only with a snapshot and wait in the backlog (`amend backlog`)",
+            counted(missed, "finding")
+        ));
     }
-    output.say("Try `amend explain ID` with an id of `amend list --format plain`, `amend backlog`, `amend unreadable list`.");
+    output.say("Try `amend explain ID`, `amend backlog`, `amend unreadable list`.");
 }
 
 fn progress(output: Output, length: usize) -> ProgressBar {

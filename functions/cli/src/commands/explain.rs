@@ -44,8 +44,19 @@ pub async fn run(id: &str, config: &Config, output: Output) -> Result<Exit, Fail
         (word, account.to_owned()),
         ("setting", row.setting.clone()),
         ("risk", risk),
-        ("state", format!("{}, {}{}", row.state, row.place, if row.period > 1 { format!(", came back {}×", row.period.saturating_sub(1)) } else { String::new() })),
-        ("sources", format!("{}{}", row.sources.join("; "), if row.sources_agree { "" } else { " (they do not agree)" })),
+        (
+            "state",
+            format!(
+                "{}, {}{}",
+                row.state,
+                row.place,
+                if row.period > 1 { format!(", came back {}×", row.period.saturating_sub(1)) } else { String::new() }
+            ),
+        ),
+        (
+            "sources",
+            format!("{}{}", row.sources.join("; "), if row.sources_agree { "" } else { " (they do not agree)" }),
+        ),
         ("rule", row.rule.clone()),
         ("owner", format!("{owner} ({})", row.owner_from)),
         ("due", due),
@@ -92,7 +103,8 @@ fn decision(explained: &Explained, output: Output) {
             StepResult::ComesLater => ("  ", Tone::Plain, "would hold, but comes later"),
             StepResult::Disabled => ("  ", Tone::Dim, "disabled"),
         };
-        output.line(&format!("  {mark} {}", output.toned(tone, &format!("{:>4}  {}: {word}", step.priority, step.rule))));
+        output
+            .line(&format!("  {mark} {}", output.toned(tone, &format!("{:>4}  {}: {word}", step.priority, step.rule))));
         for reason in &step.reasons {
             let (answer, tone) = match reason.truth {
                 Truth::True => ("yes", Tone::Good),
@@ -104,7 +116,11 @@ fn decision(explained: &Explained, output: Output) {
                 (None, false) => format!(" (needs {})", reason.needs),
                 (None, true) => String::new(),
             };
-            output.line(&format!("              {} {}{missing}", output.toned(tone, &format!("{answer:<9}")), reason.asked));
+            output.line(&format!(
+                "              {} {}{missing}",
+                output.toned(tone, &format!("{answer:<9}")),
+                reason.asked
+            ));
         }
     }
 }

@@ -31,7 +31,9 @@ pub async fn run(file: &Path, config: &Config, output: Output) -> Result<Exit, F
         .await;
     bar.finish_and_clear();
     let counts = imported.map_err(|error| match error {
-        ImportError::Refused(refused) => Failure::new(format!("{} is refused", file.display()), Some(Box::new(refused)), None),
+        ImportError::Refused(refused) => {
+            Failure::new(format!("{} is refused", file.display()), Some(Box::new(refused)), None)
+        }
         ImportError::Pipeline(error) => Failure::from(error),
     })?;
     if output.format() == Format::Json {

@@ -39,7 +39,21 @@ pub async fn run(list: List, config: &Config, output: Output) -> Result<Exit, Fa
 
 /// For shells: the id first.
 fn plain(rows: &[ProblemRow], output: Output) {
-    let columns = ["id", "cloud", "account", "resource", "recommendation", "risk", "severity", "rule", "owner", "due", "state", "place", "action"];
+    let columns = [
+        "id",
+        "cloud",
+        "account",
+        "resource",
+        "recommendation",
+        "risk",
+        "severity",
+        "rule",
+        "owner",
+        "due",
+        "state",
+        "place",
+        "action",
+    ];
     output.line(&columns.join("\t"));
     for row in rows {
         let none = String::new;

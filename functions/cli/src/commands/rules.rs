@@ -36,7 +36,12 @@ fn sources(files: &[PathBuf], config: Option<&Path>, output: Output) -> Result<V
     files.iter().map(|path| setup::read_text(path)).collect()
 }
 
-async fn check(files: &[PathBuf], against: Option<&str>, config: Option<&Path>, output: Output) -> Result<Exit, Failure> {
+async fn check(
+    files: &[PathBuf],
+    against: Option<&str>,
+    config: Option<&Path>,
+    output: Output,
+) -> Result<Exit, Failure> {
     let files = sources(files, config, output)?;
     let (loaded, warnings) = match rule_file::load(&files) {
         Ok(loaded) => loaded,
@@ -55,7 +60,12 @@ async fn check(files: &[PathBuf], against: Option<&str>, config: Option<&Path>, 
     let mut lacking = Vec::new();
     if let Some(against) = against {
         let (facts, assessments) = assessments(against, config, output).await?;
-        lacking = rules.rules().iter().filter(|rule| rule.enabled).flat_map(|rule| lacks(rule, &assessments, &facts)).collect();
+        lacking = rules
+            .rules()
+            .iter()
+            .filter(|rule| rule.enabled)
+            .flat_map(|rule| lacks(rule, &assessments, &facts))
+            .collect();
     }
     if output.format() == Format::Json {
         let lacking: Vec<_> = lacking.iter().map(|(rule, what)| json!({ "rule": rule, "lacks": what })).collect();
@@ -67,13 +77,22 @@ async fn check(files: &[PathBuf], against: Option<&str>, config: Option<&Path>, 
         for (rule, what) in &lacking {
             output.note(&format!("{} rule `{rule}`: {what}", output.toned(Tone::Warn, "warning:")));
         }
-        output.say(&format!("{} rules and {} tests are fine ({})", rules.rules().len(), loaded.tests.len(), rules.digest()));
+        output.say(&format!(
+            "{} rules and {} tests are fine ({})",
+            rules.rules().len(),
+            loaded.tests.len(),
+            rules.digest()
+        ));
     }
     Ok(Exit::Ok)
 }
 
 /// The assessments of a saved export, or of the store, each with what is known of it.
-async fn assessments(against: &str, config: Option<&Path>, output: Output) -> Result<(Vec<Facts>, Vec<Assessment>), Failure> {
+async fn assessments(
+    against: &str,
+    config: Option<&Path>,
+    output: Output,
+) -> Result<(Vec<Facts>, Vec<Assessment>), Failure> {
     let config = setup::config(config, output)?;
     let facts = setup::facts(&config)?;
     let now = amend_domain::ports::Clock::now(&amend_pipeline::system::SystemClock);
@@ -86,10 +105,20 @@ async fn assessments(against: &str, config: Option<&Path>, output: Output) -> Re
         let context = Context { snapshot: true, ..Context::new(config.tenant.clone()) };
         let items = amend_events::read(Form::Plain, &setup::read_bytes(path)?, &context, &limits)
             .map_err(|refused| Failure::new(format!("{against} is refused"), Some(Box::new(refused)), None))?;
-        items.into_iter().filter_map(|item| match item { Item::Assessment(one) => Some(*one), _ => None }).collect()
+        items
+            .into_iter()
+            .filter_map(|item| match item {
+                Item::Assessment(one) => Some(*one),
+                _ => None,
+            })
+            .collect()
     };
     if assessments.is_empty() {
-        return Err(Failure::new(format!("there is no assessment in {against}"), None, Some("name a saved export, or `store`")));
+        return Err(Failure::new(
+            format!("there is no assessment in {against}"),
+            None,
+            Some("name a saved export, or `store`"),
+        ));
     }
     Ok((assessments.iter().map(|assessment| facts.about(assessment, now)).collect(), assessments))
 }
@@ -98,7 +127,8 @@ async fn assessments(against: &str, config: Option<&Path>, output: Output) -> Re
 fn lacks(rule: &amend_domain::Rule, assessments: &[Assessment], facts: &[Facts]) -> Option<(String, String)> {
     let mut everywhere = rule.clone();
     everywhere.when.clear();
-    let inside: Vec<_> = assessments.iter().zip(facts).filter(|(a, f)| everywhere.answer(a, f).truth == Truth::True).collect();
+    let inside: Vec<_> =
+        assessments.iter().zip(facts).filter(|(a, f)| everywhere.answer(a, f).truth == Truth::True).collect();
     if inside.is_empty() {
         return Some((rule.id.to_string(), "no assessment lies in its scope".into()));
     }
@@ -117,12 +147,14 @@ fn lacks(rule: &amend_domain::Rule, assessments: &[Assessment], facts: &[Facts])
             all
         });
     }
-    (!never.is_empty()).then(|| (rule.id.to_string(), format!("none of the {} assessments in its scope has {never}", inside.len())))
+    (!never.is_empty())
+        .then(|| (rule.id.to_string(), format!("none of the {} assessments in its scope has {never}", inside.len())))
 }
 
 fn test(files: &[PathBuf], config: Option<&Path>, output: Output) -> Result<Exit, Failure> {
     let files = sources(files, config, output)?;
-    let (loaded, warnings) = rule_file::load(&files).map_err(|mistakes| Failure::mistakes("the rules cannot be used", mistakes))?;
+    let (loaded, warnings) =
+        rule_file::load(&files).map_err(|mistakes| Failure::mistakes("the rules cannot be used", mistakes))?;
     output.mistakes(&warnings);
     let results: Vec<TestResult> = loaded.tests.iter().map(|test| test.run(&loaded.rules)).collect();
     let failed = results.iter().filter(|result| !result.wrong.is_empty()).count();
@@ -130,7 +162,11 @@ fn test(files: &[PathBuf], config: Option<&Path>, output: Output) -> Result<Exit
         output.json(&json!({ "passed": results.len().saturating_sub(failed), "failed": failed, "tests": results }))?;
     } else {
         for result in &results {
-            let mark = if result.wrong.is_empty() { output.toned(Tone::Good, "passed") } else { output.toned(Tone::Alarm, "FAILED") };
+            let mark = if result.wrong.is_empty() {
+                output.toned(Tone::Good, "passed")
+            } else {
+                output.toned(Tone::Alarm, "FAILED")
+            };
             output.line(&format!("{mark}  {}", result.name));
             for wrong in &result.wrong {
                 output.line(&format!("          {}: expected {}, found {}", wrong.what, wrong.expected, wrong.found));
@@ -145,33 +181,45 @@ fn test(files: &[PathBuf], config: Option<&Path>, output: Output) -> Result<Exit
 }
 
 fn import(file: &Path, scope: Option<&str>, output: Output) -> Result<Exit, Failure> {
-    let scope = scope.map(ScopeId::parse).transpose().map_err(|error| Failure::new(error.to_string(), None, Some("such as /subscriptions/<id>")))?;
+    let scope = scope
+        .map(ScopeId::parse)
+        .transpose()
+        .map_err(|error| Failure::new(error.to_string(), None, Some("such as /subscriptions/<id>")))?;
     let text = setup::read_text(file)?;
     let imported = governance::import(&text.text, scope.as_ref()).map_err(|error| {
         let hint = match &error {
-            governance::GovernanceError::Missing { member, .. } if member == "id" => Some("name the rule's scope with --scope"),
+            governance::GovernanceError::Missing { member, .. } if member == "id" => {
+                Some("name the rule's scope with --scope")
+            }
             _ => None,
         };
         Failure { exit: Exit::No, ..Failure::new(format!("cannot import {}: {error}", text.name), None, hint) }
     })?;
     // What was made must be readable, whatever the sender wrote.
     let made = SourceText::new("(imported)", imported.yaml.clone());
-    let (_, warnings) = rule_file::load(&[made]).map_err(|mistakes| Failure::mistakes("the imported rules cannot be used", mistakes))?;
+    let (_, warnings) = rule_file::load(&[made])
+        .map_err(|mistakes| Failure::mistakes("the imported rules cannot be used", mistakes))?;
     output.mistakes(&warnings);
     if output.format() == Format::Json {
-        output.json(&json!({ "rules": imported.rules, "yaml": imported.yaml, "not_evaluable": imported.not_evaluable }))?;
+        output.json(
+            &json!({ "rules": imported.rules, "yaml": imported.yaml, "not_evaluable": imported.not_evaluable }),
+        )?;
     } else {
         output.line(imported.yaml.trim_end());
     }
     for (rule, what) in &imported.not_evaluable {
-        output.note(&format!("{} rule `{rule}` governs as unknown: amend cannot evaluate `{what}`; it is kept for export", output.toned(Tone::Warn, "warning:")));
+        output.note(&format!(
+            "{} rule `{rule}` governs as unknown: amend cannot evaluate `{what}`; it is kept for export",
+            output.toned(Tone::Warn, "warning:")
+        ));
     }
     Ok(Exit::Ok)
 }
 
 fn export(files: &[PathBuf], config: Option<&Path>, output: Output) -> Result<Exit, Failure> {
     let files = sources(files, config, output)?;
-    let (loaded, _) = rule_file::load(&files).map_err(|mistakes| Failure::mistakes("the rules cannot be used", mistakes))?;
+    let (loaded, _) =
+        rule_file::load(&files).map_err(|mistakes| Failure::mistakes("the rules cannot be used", mistakes))?;
     let exported = governance::export(loaded.rules.rules());
     output.json(&exported.json)?;
     for (rule, what) in &exported.not_carried {

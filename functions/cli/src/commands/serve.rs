@@ -27,17 +27,25 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
 
 /// Takes the address, which must be this machine's.
 pub async fn listen(address: &str) -> Result<TcpListener, Failure> {
-    let parsed: SocketAddr = address
-        .parse()
-        .map_err(|error| Failure::new(format!("`{address}` is no address with a port"), Some(Box::new(error)), Some("write it as 127.0.0.1:8080")))?;
+    let parsed: SocketAddr = address.parse().map_err(|error| {
+        Failure::new(
+            format!("`{address}` is no address with a port"),
+            Some(Box::new(error)),
+            Some("write it as 127.0.0.1:8080"),
+        )
+    })?;
     if !parsed.ip().is_loopback() {
         let hint = "there is no authentication yet, so amend listens on 127.0.0.1 or [::1] only";
         return Err(Failure::new(format!("`{address}` is not a loopback address"), None, Some(hint)));
     }
     TcpListener::bind(parsed).await.map_err(|error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => Some("another program has this port; choose one with `--port`, or `make run PORT=8081`"),
-            std::io::ErrorKind::PermissionDenied => Some("ports below 1024 need rights; choose a higher one with `--port`"),
+            std::io::ErrorKind::AddrInUse => {
+                Some("another program has this port; choose one with `--port`, or `make run PORT=8081`")
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                Some("ports below 1024 need rights; choose a higher one with `--port`")
+            }
             _ => None,
         };
         Failure::new(format!("cannot listen on {address}"), Some(Box::new(error)), hint)
@@ -50,7 +58,11 @@ pub fn address(listener: &TcpListener) -> Result<SocketAddr, Failure> {
 }
 
 /// Answers until Ctrl-C or SIGTERM, and finishes what was begun.
-pub async fn serve_until_stopped(listener: TcpListener, pipeline: Arc<Pipeline>, config: &Config) -> Result<(), Failure> {
+pub async fn serve_until_stopped(
+    listener: TcpListener,
+    pipeline: Arc<Pipeline>,
+    config: &Config,
+) -> Result<(), Failure> {
     let router = amend_web::router(App::new(pipeline, config));
     axum::serve(listener, router)
         .with_graceful_shutdown(stopped())

@@ -26,11 +26,16 @@ fn list(parked: &[Parked], output: Output) -> Result<Exit, Failure> {
     } else if parked.is_empty() {
         output.say("no unreadable records");
     } else {
-        let columns = [("id", 26, 26), ("came", 16, 16), ("as", 8, 12), ("at", 10, 50), ("problem", 12, 60), ("state", 6, 12)];
+        let columns =
+            [("id", 26, 26), ("came", 16, 16), ("as", 8, 12), ("at", 10, 50), ("problem", 12, 60), ("state", 6, 12)];
         let rows: Vec<_> = parked
             .iter()
             .map(|one| {
-                let state = if one.resolved.is_some() { ("read since".to_owned(), Tone::Good) } else { ("kept".to_owned(), Tone::Warn) };
+                let state = if one.resolved.is_some() {
+                    ("read since".to_owned(), Tone::Good)
+                } else {
+                    ("kept".to_owned(), Tone::Warn)
+                };
                 let when = one.at.strftime("%Y-%m-%d %H:%M").to_string();
                 let cells = [&one.id, &when, &one.form, &one.path, &one.problem];
                 cells.into_iter().map(|text| (text.clone(), Tone::Plain)).chain([state]).collect()
@@ -51,7 +56,8 @@ fn show(one: &Parked, output: Output) -> Result<Exit, Failure> {
         output.line(&format!("hint: {hint}"));
     }
     output.line(&format!("came {} as {}\n", one.at, one.form));
-    let pretty = serde_json::from_str::<serde_json::Value>(&one.raw).and_then(|value| serde_json::to_string_pretty(&value));
+    let pretty =
+        serde_json::from_str::<serde_json::Value>(&one.raw).and_then(|value| serde_json::to_string_pretty(&value));
     output.line(pretty.as_deref().unwrap_or(&one.raw));
     Ok(Exit::Ok)
 }
@@ -76,7 +82,8 @@ async fn retry(pipeline: &Pipeline, id: Option<&str>, output: Output) -> Result<
         results.push((one.id.clone(), result));
     }
     if output.format() == Format::Json {
-        let list: Vec<_> = results.iter().map(|(id, result)| serde_json::json!({ "id": id, "result": result })).collect();
+        let list: Vec<_> =
+            results.iter().map(|(id, result)| serde_json::json!({ "id": id, "result": result })).collect();
         output.json(&list)?;
     } else if results.is_empty() {
         output.say("no unreadable records");

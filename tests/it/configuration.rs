@@ -1,0 +1,79 @@
+//! Configuration: defaults, the file, the environment, and mistakes in all of them.
+
+use std::path::Path;
+
+use amend_catalog::SourceText;
+use amend_domain::{Cloud, Source, problem::SourceOfTruth};
+use amend_pipeline::config;
+
+fn load(text: &str, environment: &[(&str, &str)]) -> Result<config::Config, String> {
+    let environment: Vec<_> = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let file = SourceText::new("amend.yaml", text);
+    config::load(Some(&file), Path::new("/etc/amend"), &environment).map(|(config, _)| config).map_err(|mistakes| {
+        mistakes
+            .list()
+            .iter()
+            .map(|m| format!("{}:{}: {} ({})", m.file, m.line, m.message, m.hint.as_deref().unwrap_or("-")))
+            .collect::<Vec<_>>()
+            .join("\n")
+    })
+}
+
+#[test]
+fn the_file_is_read_and_the_environment_wins() {
+    let text = "
+version: 1
+tenant: 6C1D4B1E-5a0f-4f0e-9a57-1f2e3d4c5b60
+listen: '[::1]:9000'
+rules: [rules/a.yaml, rules/b.yaml]
+store: { path: data/amend.db }
+source_of_truth: { aws: security-hub }
+limits: { bytes: 2_000_000, records: 50 }
+event_grid: { subscriptions: amend-prod }
+";
+    let config = load(text, &[("AMEND__LIMITS__RECORDS", "7"), ("AMEND__STORE__PATH", "/var/lib/amend.db")])
+        .expect("no mistakes");
+    assert_eq!(config.tenant.as_str(), "6c1d4b1e-5a0f-4f0e-9a57-1f2e3d4c5b60");
+    assert_eq!(config.listen, "[::1]:9000");
+    assert_eq!(config.rules, [Path::new("/etc/amend/rules/a.yaml"), Path::new("/etc/amend/rules/b.yaml")]);
+    assert_eq!(config.store, Path::new("/var/lib/amend.db"));
+    assert_eq!(config.truths, [(Cloud::Aws, SourceOfTruth(Source::SecurityHub))]);
+    assert_eq!((config.limits.bytes, config.limits.records, config.limits.nesting), (2_000_000, 7, 64));
+    let from = |name: &str| config.options.iter().find(|option| option.name == name).map(|option| option.from.clone());
+    assert_eq!(from("limits.records").as_deref(), Some("AMEND__LIMITS__RECORDS"));
+    assert_eq!(from("store.path").as_deref(), Some("AMEND__STORE__PATH"));
+    assert_eq!(from("listen").as_deref(), Some("amend.yaml:4"));
+    assert_eq!(from("log.level").as_deref(), Some("default"));
+    assert!(config.options.iter().all(|option| !option.doc.is_empty()));
+}
+
+#[test]
+fn all_mistakes_are_shown_at_once_with_what_to_do() {
+    let text = "
+version: 2
+listn: 127.0.0.1:1
+listen: 0.0.0.0:8080
+limits: { bytes: lots }
+source_of_truth: { aws: securityhub }
+";
+    let found = load(text, &[("AMEND__LISTEN_ON", "x"), ("AMEND__LOG__LEVEL", "loud")]).expect_err("mistakes");
+    for expected in [
+        "`AMEND__LISTEN_ON` names no option (did you mean `AMEND__LISTEN`?)",
+        "`loud` is no level",
+        "amend.yaml:2: expected a whole number from 1 to 1",
+        "amend.yaml:3: `listn` is not a member of amend.yaml (did you mean `listen`?)",
+        "amend.yaml:4: `0.0.0.0:8080` is not a loopback address",
+        "amend.yaml:5: expected a whole number",
+        "amend.yaml:6: `securityhub` is not known here (did you mean `security-hub`?)",
+    ] {
+        assert!(found.contains(expected), "`{expected}` is not in\n{found}");
+    }
+}
+
+#[test]
+fn a_file_without_a_version_is_refused_and_no_file_is_fine() {
+    assert!(load("listen: 127.0.0.1:1\n", &[]).expect_err("refused").contains("lacks `version`"));
+    let (config, _) = config::load(None, Path::new(""), &[]).expect("the defaults are fine");
+    assert_eq!(config.listen, "127.0.0.1:8080");
+    assert!(config.rules.is_empty());
+}

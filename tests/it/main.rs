@@ -1,0 +1,16 @@
+//! All integration tests, in one binary. `make test` runs them; `make test-long` at full size.
+
+mod architecture;
+mod configuration;
+mod corpus;
+mod demo;
+mod expressions;
+mod forms;
+mod generated_files;
+mod governance;
+mod http;
+mod mistakes;
+mod reference_samples;
+mod rule_properties;
+mod store;
+mod story;

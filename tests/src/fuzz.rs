@@ -1,0 +1,81 @@
+//! What the fuzz targets call, and what the tests replay on the kept inputs. None may panic, whatever
+//! the bytes.
+
+use amend_catalog::{SourceText, facts_file, governance, rule_file};
+use amend_domain::{Assessment, Facts, TenantId, Truth, expr::Program};
+use amend_events::{Context, Form, Item, Limits};
+use jiff::Timestamp;
+
+/// The targets, by name.
+pub const TARGETS: &[(&str, fn(&[u8]))] =
+    &[("events", events), ("rules", rules), ("governance", governance), ("expression", expression)];
+
+/// Opens a delivery: the first byte chooses the door, the rest is the body.
+pub fn events(bytes: &[u8]) {
+    let Some((door, body)) = bytes.split_first() else { return };
+    let form = Form::ALL[usize::from(*door) % Form::ALL.len()];
+    let mut context = Context::new(TenantId::new("t"));
+    if *door >= 128 {
+        context.attributes = vec![("type".into(), "Amend.Defender.AssessmentChanged".into())];
+    }
+    let Ok(items) = amend_events::read(form, body, &context, &Limits::default()) else { return };
+    for item in items {
+        if let Item::Assessment(assessment) = item {
+            // What was read can be written and read again.
+            let text = serde_json::to_string(&assessment).expect("an assessment can be written");
+            let again: Assessment = serde_json::from_str(&text).expect("what was written can be read");
+            assert_eq!(*assessment, again);
+            let _ = assessment.version();
+        }
+    }
+}
+
+/// Loads a rule file, and a facts file.
+pub fn rules(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let file = SourceText::new("fuzz.yaml", text);
+    let _ = facts_file::load(&file, Timestamp::UNIX_EPOCH);
+    match rule_file::load(&[file]) {
+        Ok((loaded, _)) => {
+            for test in &loaded.tests {
+                let _ = test.run(&loaded.rules);
+            }
+            let _ = governance::export(loaded.rules.rules());
+        }
+        Err(mistakes) => {
+            assert!(mistakes.fatal(), "refused without an error");
+            for mistake in mistakes.list() {
+                assert!(mistake.span.end <= text.len() && mistake.line >= 1);
+            }
+        }
+    }
+}
+
+/// Imports Defender governance rules.
+pub fn governance(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(imported) = governance::import(text, None) {
+        // What was made is a rule file, whatever the sender wrote; or it says why not.
+        let _ = rule_file::load(&[SourceText::new("imported.yaml", imported.yaml)]);
+    }
+}
+
+/// Compiles an expression and evaluates it.
+pub fn expression(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(program) = Program::compile(text) else { return };
+    let assessment = sample();
+    let facts = Facts::none(Timestamp::UNIX_EPOCH);
+    let evaluated = program.holds(&assessment, &facts);
+    assert!(evaluated.truth != Truth::Unknown || !evaluated.needs.is_empty(), "unknown without a reason");
+}
+
+/// An assessment to evaluate on.
+fn sample() -> Assessment {
+    let body = crate::harness::Export { risk: Some("High".into()), ..Default::default() }.text();
+    let items = amend_events::read(Form::Plain, body.as_bytes(), &Context::new(TenantId::new("t")), &Limits::default());
+    match items.expect("within the limits").pop() {
+        Some(Item::Assessment(assessment)) => *assessment,
+        other => panic!("not an assessment: {other:?}"),
+    }
+}

@@ -1,0 +1,55 @@
+//! Files that are made from the code: where they stand, and what must stand in them.
+
+use amend_domain::expr;
+
+/// Path and content of every generated file.
+pub fn files() -> Vec<(&'static str, String)> {
+    let json = |value: serde_json::Value| format!("{}\n", serde_json::to_string_pretty(&value).expect("JSON"));
+    let openapi = serde_json::to_value(amend_web::openapi()).expect("JSON");
+    vec![
+        ("docs/reference/rules.schema.json", json(amend_catalog::rule_file::json_schema())),
+        ("docs/reference/facts.schema.json", json(amend_catalog::facts_file::json_schema())),
+        ("docs/reference/amend.schema.json", json(amend_pipeline::config::json_schema())),
+        ("docs/reference/openapi.json", json(openapi)),
+        ("docs/reference/configuration.md", configuration()),
+        ("docs/reference/expressions.md", expressions()),
+    ]
+}
+
+fn configuration() -> String {
+    let (config, _) = amend_pipeline::config::load(None, std::path::Path::new(""), &[]).expect("the defaults are fine");
+    let mut page = String::from(
+        "# Configuration\n\nEvery option of `amend.yaml`. Made from the code by `make generate`.\n\n\
+         Each can be overridden in the environment: `limits.bytes` by `AMEND__LIMITS__BYTES`. Lists are separated by commas there.\n\n\
+         | option | default | what it is for |\n| --- | --- | --- |\n",
+    );
+    for option in &config.options {
+        page.push_str(&format!("| `{}` | `{}` | {} |\n", option.name, option.value, option.doc));
+    }
+    page
+}
+
+fn expressions() -> String {
+    let mut page = String::from(
+        "# Names in expressions\n\nWhat `expr` conditions can ask about. Made from the code by `make generate`.\n\n\
+         | name | what it is | case ignored in comparisons |\n| --- | --- | --- |\n",
+    );
+    for name in expr::Name::ALL {
+        page.push_str(&format!(
+            "| `{}` | {} | {} |\n",
+            name.as_str(),
+            name.doc().trim(),
+            if name.ignores_case() { "yes" } else { "no" }
+        ));
+    }
+    page.push_str(&format!(
+        "\nFunctions: {}; the macros `has`, `all`, `exists`, `exists_one`, `map`, `filter`; the operators of CEL.\n\n\
+         Limits: {} bytes of source, nesting of {}, lists of {}, texts of {} bytes.\n",
+        expr::FUNCTIONS.iter().map(|f| format!("`{f}`")).collect::<Vec<_>>().join(", "),
+        expr::MAX_SOURCE,
+        expr::MAX_DEPTH,
+        expr::MAX_LIST,
+        expr::MAX_TEXT,
+    ));
+    page
+}
