@@ -30,6 +30,7 @@ pub fn reference_samples() -> Option<PathBuf> {
 }
 
 /// Whether the tests run at full size.
+#[expect(clippy::disallowed_methods, reason = "a setting of the tests, not of the product")]
 pub fn long() -> bool {
     std::env::var("AMEND_TESTS").is_ok_and(|size| size == "long")
 }

@@ -96,11 +96,11 @@ pub fn check(node: &Node, kind: Kind, mistakes: &mut Collector) -> bool {
         }
         (Kind::List(of), Value::List(list)) | (Kind::OneOrMany(of), Value::List(list)) => {
             // Not `all`: every element is checked.
-            list.iter().map(|element| check(element, *of, mistakes)).fold(true, |all, one| all && one)
+            list.iter().filter(|element| !check(element, *of, mistakes)).count() == 0
         }
         (Kind::OneOrMany(of), _) if !matches!(node.value, Value::Null) => check(node, *of, mistakes),
         (Kind::Table(of), Value::Map(entries)) => {
-            entries.iter().map(|(_, value)| check(value, *of, mistakes)).fold(true, |all, one| all && one)
+            entries.iter().filter(|(_, value)| !check(value, *of, mistakes)).count() == 0
         }
         (Kind::Map(shape), Value::Map(entries)) => check_map(node, entries, shape, mistakes),
         (Kind::Either(kinds), _) => match kinds.iter().find(|kind| fits(**kind, &node.value)) {

@@ -135,8 +135,6 @@ macro_rules! wire {
         #[derive(Debug, Default)]
         $vis struct $name<$life> {
             $($(#[$fdoc])* pub(crate) $field: Option<$ty>,)+
-            #[allow(dead_code, reason = "keeps the lifetime of objects that borrow nothing")]
-            pub(crate) borrows: std::marker::PhantomData<&$life ()>,
         }
 
         impl<'de: $life, $life> serde::Deserialize<'de> for $name<$life> {
