@@ -36,6 +36,12 @@ fn what_rules_do_not_have_is_refused_with_a_suggestion() {
         refused("severity ==")
     );
     assert!(refused("").contains("empty"));
+    assert!(refused("severity >= 'high'").contains("no order"));
+    assert!(refused("'low' < risk").contains("no order"));
+    assert!(refused("tags[name] == 'x'").contains("literal key"));
+    assert!(refused("severity").contains("neither true nor false"));
+    let hint = Program::compile("tags.env = 'prod'").expect_err("one sign").hint;
+    assert_eq!(hint.as_deref(), Some("compare with `==`"));
 }
 
 #[test]
@@ -95,6 +101,33 @@ fn no_source_within_the_size_limit_brings_the_process_down() {
 }
 
 #[test]
+fn the_keys_of_tags_have_no_case_and_a_missing_tag_is_null() {
+    let assessment = assessment();
+    let mut facts = Facts::none(random::now());
+    let tags = [("DoNotTouch", "yes"), ("Env", "prod")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let known = amend_domain::facts::Known {
+        value: amend_domain::Tags(tags.into()),
+        source: "test".into(),
+        read: random::now(),
+    };
+    facts.tags = Some(std::sync::Arc::new(known));
+    for (source, truth) in [
+        ("'donottouch' in tags", Truth::True),
+        ("'DONOTTOUCH' in tags", Truth::True),
+        ("has(tags.doNotTouch)", Truth::True),
+        ("tags.env == 'prod'", Truth::True),
+        ("tags['ENV'] == 'prod'", Truth::True),
+        ("tags['managed-by'] == 'terraform'", Truth::False),
+        ("tags['managed-by'] == null", Truth::True),
+        ("has(tags.owner)", Truth::False),
+        ("tags.exists(key, key == 'env')", Truth::True),
+    ] {
+        let evaluated = Program::compile(source).expect(source).holds(&assessment, &facts);
+        assert_eq!(evaluated.truth, truth, "{source}: {:?}", evaluated.error);
+    }
+}
+
+#[test]
 fn what_is_not_known_makes_the_result_unknown_unless_it_does_not_matter() {
     let mut assessment = assessment();
     assessment.risk = None;
@@ -126,5 +159,6 @@ fn what_is_not_known_makes_the_result_unknown_unless_it_does_not_matter() {
     check("region.startsWith('eu')", Truth::Unknown, &[Need::Expression]);
     check("region != null && region.startsWith('eu')", Truth::False, &[]);
     check("size(areas) > 100", Truth::False, &[]);
-    check("'text'", Truth::Unknown, &[Need::Expression]);
+    check("key == '51FD8BB1-0db4-bbf1-7e2b-cfcba7eb66a6'", Truth::False, &[]);
+    check("region == null ? name : name", Truth::Unknown, &[Need::Expression]);
 }

@@ -56,6 +56,7 @@ fn one_body_means_the_same_in_every_envelope() {
         (Form::CloudEvents, json!([cloud_event])),
         (Form::PubSub, push.clone()),
         (Form::Eventarc, eventarc.clone()),
+        (Form::Plain, json!([text])),
         (Form::Plain, json!({ "value": [body], "nextLink": null })),
         (Form::Plain, json!({ "totalRecords": 1, "data": [body] })),
         (Form::Plain, event),
@@ -175,6 +176,13 @@ fn what_cannot_be_read_says_where_and_why() {
     assert!(
         matches!(amend_events::read(Form::Plain, &[0xff, 0xfe], &Context::new(TenantId::new("")), &Limits::default()).as_deref(), Ok([Item::Unreadable(u)]) if u.problem.contains("UTF-8"))
     );
+}
+
+#[test]
+fn what_cannot_be_read_does_not_repeat_what_it_holds() {
+    let found =
+        unreadable(Form::EventHubs, r#"[{"type":"Microsoft.Security/assessments","id":"x","properties":"s3cr3t"}]"#);
+    assert_eq!((found.path.as_str(), found.problem.as_str()), ("[0].properties", "expected an object, found a text"));
 }
 
 #[test]

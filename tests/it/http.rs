@@ -217,6 +217,10 @@ async fn the_api_lists_explains_and_releases() {
         service.post("/api/v1/backlog/release", &json!({ "rule": "nobody", "limit": 5 })).await.0,
         StatusCode::NOT_FOUND
     );
+    let (status, _, answer) = get("/api/v1/problems?limit=many".into()).await;
+    assert_eq!((status, answer["code"].as_str()), (StatusCode::BAD_REQUEST, Some("api.query")));
+    let (status, _, answer) = get("/api/v2/problems".into()).await;
+    assert_eq!((status, answer["code"].as_str()), (StatusCode::NOT_FOUND, Some("web.route")));
     let openapi: Value = serde_json::from_str(&read("docs/reference/openapi.json")).expect("JSON");
     assert_eq!(get("/api/v1/openapi.json".into()).await.2, openapi);
 }

@@ -33,6 +33,7 @@ rules:
     due: 2 weeks
     fix: { mode: enforced, when: at_due }
   - priority: 3
+    due: soon
   - id: second
     priority: 10
     grace: true
@@ -45,6 +46,35 @@ fn a_file_that_is_no_yaml_says_where_it_stops_being_some() {
     insta::assert_snapshot!(mistakes("version: 1\nrules:\n  - id: a\n   priority: 1\n").join("\n"));
     assert!(mistakes("- a\n- b\n")[0].contains("expected a rule file"));
     assert!(mistakes("")[0].contains("expected a rule file"));
+}
+
+#[test]
+fn an_empty_list_is_never_taken_for_everything() {
+    for (member, named) in [
+        ("scope: { in: [] }", "`in` lists nothing"),
+        ("scope: { except: [] }", "`except` lists nothing"),
+        ("when: []", "`when` lists nothing"),
+        ("when: [{ expr: [] }]", "`expr` lists nothing"),
+        ("when: [{ tag: [] }]", "`tag` lists nothing"),
+        ("when: [{ tag: { key: env, in: [] } }]", "`in` lists nothing"),
+        ("when: [{ severity: [] }]", "`severity` lists nothing"),
+        ("when: [{ severity: {} }]", "`severity` asks nothing"),
+        ("when: [{ age: {} }]", "`age` asks nothing"),
+    ] {
+        let found = mistakes(&format!("version: 1\nrules:\n  - {{ id: a, priority: 1, {member} }}\n"));
+        assert!(found.iter().any(|mistake| mistake.contains(named)), "{member}: {found:?}");
+    }
+}
+
+#[test]
+fn a_rule_that_can_never_govern_is_a_warning() {
+    let text = "version: 1
+rules:
+  - { id: payments, priority: 1, scope: { in: /subscriptions/a }, when: [{ severity: high }] }
+  - { id: everything-else, priority: 900 }
+  - { id: too-late, priority: 950, when: [{ severity: high }] }
+";
+    insta::assert_snapshot!(mistakes(text).join("\n"));
 }
 
 #[test]

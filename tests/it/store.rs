@@ -55,7 +55,7 @@ async fn older_never_overwrites_newer_and_the_same_twice_has_one_effect() {
         (at("2026-11-13T00:00:00Z", "Unhealthy"), Effect::Duplicate, State::Open),
     ];
     for (step, (export, effect, state)) in steps.into_iter().enumerate() {
-        let recorded = store.record(&[change(&export)], now).await.expect("recorded");
+        let recorded = store.record(&[change(&export)], &[], now).await.expect("recorded");
         assert_eq!(recorded[0].effect, effect, "step {step}");
         assert_eq!(recorded[0].problem.as_ref().expect("a problem").state, state, "step {step}");
     }
@@ -85,7 +85,7 @@ async fn what_is_written_is_there_after_a_restart_and_the_order_is_by_urgency() 
                 risk: risk.map(str::to_owned),
                 ..at(&format!("2026-11-0{day}T00:00:00Z"), "Unhealthy")
             };
-            store.record(&[change(&export)], now).await.expect("recorded");
+            store.record(&[change(&export)], &[], now).await.expect("recorded");
         }
         store.close().await;
     }
@@ -130,7 +130,7 @@ async fn a_batch_is_recorded_whole_or_not_at_all_and_readers_do_not_wait() {
         }
         seen
     });
-    store.record(&many, now).await.expect("recorded");
+    store.record(&many, &[], now).await.expect("recorded");
     let seen = reading.await.expect("read");
     assert!(seen.iter().all(|count| *count == 0 || *count == 200), "a half-written batch was seen: {seen:?}");
 }
@@ -147,9 +147,14 @@ async fn unreadable_records_are_kept_once_and_found_by_the_start_of_their_id() {
         problem: "p".into(),
         hint: None,
         raw: raw.into(),
+        snapshot: false,
+        attributes: Vec::new(),
         resolved: None,
     };
-    store.park(&[one("01a", "{}"), one("01b", "[]"), one("01c", "{}")]).await.expect("kept");
+    store
+        .record(&[], &[one("01a", "{}"), one("01b", "[]"), one("01c", "{}")], moment("2026-11-20T12:00:00Z"))
+        .await
+        .expect("kept");
     assert_eq!(store.parked(false, 10).await.expect("listed").len(), 2, "the same record is kept once");
     assert_eq!(store.parked_one("01b").await.expect("found").expect("there").raw, "[]");
     store.resolve_parked("01b", moment("2026-11-20T13:00:00Z")).await.expect("resolved");
@@ -183,7 +188,7 @@ async fn only_the_backlog_is_released_and_its_dates_are_set_then() {
     let mut snapshot = change(&Export { snapshot: true, ..Export::default() });
     snapshot.decision.outcome = amend_domain::Outcome::Governed;
     snapshot.decision.due = amend_domain::Timeframe::days(14);
-    let recorded = store.record(&[snapshot], moment("2026-11-20T12:00:00Z")).await.expect("recorded");
+    let recorded = store.record(&[snapshot], &[], moment("2026-11-20T12:00:00Z")).await.expect("recorded");
     assert!(recorded[0].missed);
     let problem = recorded[0].problem.clone().expect("a problem");
     assert_eq!((problem.place, problem.due), (Place::Backlog, None));
@@ -213,7 +218,7 @@ proptest! {
             let folder = tempfile::tempdir().expect("a folder");
             let store = open(folder.path()).await;
             for export in order {
-                store.record(&[change(export)], moment("2026-11-20T12:00:00Z")).await.expect("recorded");
+                store.record(&[change(export)], &[], moment("2026-11-20T12:00:00Z")).await.expect("recorded");
             }
             let held = store.assessments(10).await.expect("listed");
             let version = held[0].version();

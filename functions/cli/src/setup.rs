@@ -102,13 +102,18 @@ pub async fn pipeline(config: &Config, output: Output) -> Result<Pipeline, Failu
 /// Everything, with this way to decide.
 pub async fn pipeline_of(config: &Config, decider: Decider) -> Result<Pipeline, Failure> {
     let store = Sqlite::open(&config.store).await?;
-    Ok(Pipeline::new(decider, Arc::new(store), Arc::new(UlidIds)).await?)
+    Ok(Pipeline::new(decider, Arc::new(store), Arc::new(UlidIds::default())).await?)
 }
 
 /// Starts the log, on standard error.
 pub fn start_log(config: &Config) {
     let filter = tracing_subscriber::EnvFilter::new(format!("{},sqlx=warn,hyper=warn", config.log_level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .with_target(false);
     // A second start (in tests) keeps the first log.
     let _ = if config.log_json { builder.json().try_init() } else { builder.try_init() };
 }

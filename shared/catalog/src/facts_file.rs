@@ -66,9 +66,8 @@ pub fn load(file: &SourceText, read: Timestamp) -> Result<FactsFile, Mistakes> {
     let mut mistakes = Collector::new(file);
     let mut facts = FactsFile::default();
     let source: Arc<str> = file.name.as_str().into();
-    if let Some(root) = yaml::parse(file, &mut mistakes)
-        && shape::check(&root, Kind::Map(&FILE), &mut mistakes)
-    {
+    if let Some(root) = yaml::parse(file, &mut mistakes) {
+        shape::check(&root, Kind::Map(&FILE), &mut mistakes);
         for account in root.get("accounts").map(Node::elements).unwrap_or_default() {
             let Some(id_node) = account.get("id") else { continue };
             let id: Box<str> = match ScopeId::parse(&mistakes.text(id_node)) {

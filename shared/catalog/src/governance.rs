@@ -8,7 +8,7 @@
 use amend_domain::{
     Rule, RuleId, ScopeId, Severity, Timeframe, digest,
     ids::is_guid,
-    rule::{Condition, Grace, OwnerSource, Set},
+    rule::{Condition, DueFrom, Grace, OwnerSource, Set},
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -49,6 +49,8 @@ pub struct Imported {
     pub rules: usize,
     /// What governs as unknown, per rule.
     pub not_evaluable: Vec<(String, String)>,
+    /// What is kept for export and has no effect here, per rule.
+    pub no_effect: Vec<(String, String)>,
 }
 
 /// Makes a rule file of governance rules: one, a list, or a page of the API.
@@ -72,6 +74,7 @@ pub fn import(text: &str, scope: Option<&ScopeId>) -> Result<Imported, Governanc
     }
     let mut rules: Vec<Map<String, Json>> = Vec::new();
     let mut not_evaluable = Vec::new();
+    let mut no_effect = Vec::new();
     for (at, original) in list.iter().enumerate() {
         let mut rule = import_one(original, at, scope)?;
         let mut id = rule.get("id").and_then(Json::as_str).unwrap_or_default().to_owned();
@@ -87,12 +90,15 @@ pub fn import(text: &str, scope: Option<&ScopeId>) -> Result<Imported, Governanc
                 not_evaluable.push((id.clone(), what.as_str().unwrap_or_default().to_owned()));
             }
         }
+        if original.pointer("/properties/includeMemberScopes").and_then(Json::as_bool) == Some(true) {
+            no_effect.push((id.clone(), "includeMemberScopes: the rule holds for its own scope alone".to_owned()));
+        }
         rules.push(rule);
     }
     let count = rules.len();
     let yaml = serde_saphyr::to_string(&json!({ "version": 1, "rules": rules }))
         .map_err(|error| GovernanceError::Unreadable(error.to_string()))?;
-    Ok(Imported { yaml, rules: count, not_evaluable })
+    Ok(Imported { yaml, rules: count, not_evaluable, no_effect })
 }
 
 /// The members of a rule file's rule, made from one governance rule.
@@ -303,6 +309,9 @@ pub fn export(rules: &[Rule]) -> Exported {
                 }
                 if !rule.notify.is_empty() {
                     lost.push("notify");
+                }
+                if rule.due_from != DueFrom::Identified {
+                    lost.push("due_from");
                 }
                 if rule.owner.fallback.is_some() {
                     lost.push("the owner's fallback");

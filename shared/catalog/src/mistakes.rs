@@ -183,6 +183,11 @@ impl Collector {
         self.add(Level::Error, span, message.into(), hint);
     }
 
+    /// A warning at some bytes of the file.
+    pub fn warn_at(&mut self, span: Range<usize>, message: impl Into<String>, hint: Option<String>) {
+        self.add(Level::Warning, span, message.into(), hint);
+    }
+
     fn add(&mut self, level: Level, span: Range<usize>, message: String, hint: Option<String>) {
         let start = span.start.min(self.text.len());
         let before = self.text.get(..start).unwrap_or_default();

@@ -60,7 +60,7 @@ static TAG: Shape = Shape {
     fields: &[
         must("key", Kind::Text, "The tag's key; its case does not matter."),
         may(
-            "on",
+            "of",
             Kind::Word(&["resource", "group", "account"]),
             "Whose tag: the resource's (the default), its resource group's, its account's.",
         ),
@@ -232,7 +232,9 @@ fn load_here(files: &[SourceText]) -> Result<(Loaded, Mistakes), Mistakes> {
             // A file with a wrong member still has others to look at.
             shape::check(&root, Kind::Map(&FILE), &mut here);
             for node in root.get("rules").map(Node::elements).unwrap_or_default() {
-                let Some(rule) = read_rule(node, &mut here) else { continue };
+                let Some(rule) = read_rule(node, &mut here).filter(|rule| rule.id.as_str() != NAMELESS) else {
+                    continue;
+                };
                 let at = node.get("id").unwrap_or(node);
                 if let Some(other) = ids.insert(rule.id.to_string(), file.name.clone()) {
                     here.error(
@@ -262,9 +264,36 @@ fn load_here(files: &[SourceText]) -> Result<(Loaded, Mistakes), Mistakes> {
         }
         mistakes.extend(here.finish());
     }
-    let texts: Vec<(&str, &str)> = files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
+    let rules = RuleSet::new(rules, String::new());
+    warn_of_unreachable(&rules, files, &mut mistakes);
+    let rules = rules.into_rules();
+    // The texts alone: the same rules are the same rule set from wherever they are read.
+    let texts: Vec<&str> = files.iter().map(|file| file.text.as_str()).collect();
     let digest = digest::digest(&texts).unwrap_or_default();
     mistakes.into_result(Some(Loaded { rules: RuleSet::new(rules, digest), tests }))
+}
+
+/// Says which rules can never govern, as one before them holds for everything.
+fn warn_of_unreachable(rules: &RuleSet, files: &[SourceText], mistakes: &mut Mistakes) {
+    let all = |rule: &&Rule| {
+        rule.enabled && rule.when.is_empty() && rule.scope.within.is_empty() && rule.scope.except.is_empty()
+    };
+    let Some(first) = rules.rules().iter().find(all) else { return };
+    let after = rules.rules().iter().skip_while(|rule| rule.id != first.id).skip(1);
+    for rule in after.filter(|rule| rule.enabled) {
+        let message =
+            format!("rule `{}` can never govern: `{}` goes before it and holds for everything", rule.id, first.id);
+        let hint = if rule.class() == ScopeClass::Single {
+            "management scopes go before single scopes, and a rule without a scope is as wide as can be; give it conditions or a scope"
+        } else {
+            "give it a lower priority number, or the other conditions"
+        };
+        let Some(file) = files.iter().find(|file| file.text.contains(rule.id.as_str())) else { continue };
+        let at = file.text.find(rule.id.as_str()).unwrap_or(0);
+        let mut here = Collector::new(file);
+        here.warn_at(at..at.saturating_add(rule.id.as_str().len()), message, Some(hint.to_owned()));
+        mistakes.extend(here.finish());
+    }
 }
 
 /// The JSON Schema of rule files.
@@ -277,17 +306,22 @@ fn word<T>(node: Option<&Node>, read: impl Fn(&str) -> Option<T>) -> Option<T> {
     node.and_then(Node::as_text).and_then(read)
 }
 
+/// Stands in for an id that cannot be used; such a rule is an error, and never kept.
+const NAMELESS: &str = "-nameless-";
+
 fn read_rule(node: &Node, mistakes: &mut Collector) -> Option<Rule> {
-    let id_node = node.get("id")?;
-    let text = mistakes.text(id_node);
-    let Some(id) = RuleId::parse(&text) else {
+    // A rule without a usable id or priority is still read on: its other mistakes are shown, too.
+    let nameless = RuleId::parse(NAMELESS)?;
+    let id_node = node.get("id").unwrap_or(node);
+    let text = node.get("id").map(|id| mistakes.text(id)).unwrap_or_default();
+    let id = RuleId::parse(&text).filter(|id| *id != nameless);
+    if id.is_none() && node.get("id").is_some() {
         mistakes.error(
             id_node,
             format!("`{text}` is no id"),
             Some("letters, digits, `.`, `_` and `-`, at most 128".into()),
         );
-        return None;
-    };
+    }
     let priority = match node.get("priority").map(|n| &n.value) {
         #[expect(
             clippy::cast_possible_truncation,
@@ -295,7 +329,7 @@ fn read_rule(node: &Node, mistakes: &mut Collector) -> Option<Rule> {
             reason = "the shape limits it to 0..=1,000,000"
         )]
         Some(Value::Number(n)) if *n >= 0.0 && *n <= 1e6 => *n as u32,
-        _ => return None,
+        _ => 0,
     };
     let flag = |name: &str, otherwise: bool| match node.get(name).map(|n| &n.value) {
         Some(Value::Bool(b)) => *b,
@@ -337,9 +371,10 @@ fn read_rule(node: &Node, mistakes: &mut Collector) -> Option<Rule> {
             Some("add `due: 14d`, or `when: now`".into()),
         );
     }
+    refuse_empty("when", node.get("when"), mistakes);
     Some(Rule {
-        name: node.get("name").map_or_else(|| id.as_str().into(), |name| mistakes.text(name).into()),
-        id,
+        name: node.get("name").map_or_else(|| text.as_str().into(), |name| mistakes.text(name).into()),
+        id: id.unwrap_or(nameless),
         enabled: flag("enabled", true),
         priority,
         scope: node.get("scope").map(|scope| read_scope(scope, mistakes)).unwrap_or_default(),
@@ -369,6 +404,7 @@ fn read_rule(node: &Node, mistakes: &mut Collector) -> Option<Rule> {
 fn read_scope(node: &Node, mistakes: &mut Collector) -> Scope {
     let mut list = |name: &str| {
         let mut scopes = Vec::new();
+        refuse_empty(name, node.get(name), mistakes);
         for element in node.get(name).map(Node::elements).unwrap_or_default() {
             match ScopeId::parse(&mistakes.text(element)) {
                 Ok(scope) => scopes.push(scope),
@@ -392,6 +428,16 @@ fn read_scope(node: &Node, mistakes: &mut Collector) -> Scope {
         );
     }
     scope
+}
+
+/// An empty list says nothing, where its author meant something: it would hold for everything.
+fn refuse_empty(name: &str, node: Option<&Node>, mistakes: &mut Collector) {
+    if let Some(node) = node
+        && node.elements().is_empty()
+        && !mistakes.has_error_at(node)
+    {
+        mistakes.error(node, format!("`{name}` lists nothing"), Some("remove it, or list a value".into()));
+    }
 }
 
 fn read_owner(node: Option<&Node>, mistakes: &mut Collector) -> OwnerSource {
@@ -423,6 +469,9 @@ fn read_set(node: &Node, mistakes: &mut Collector) -> Set {
     let mut expressions = Vec::new();
     for (key, value) in node.entries() {
         let member = key.as_text().unwrap_or_default();
+        if matches!(member, "tag" | "expr" | "not_evaluable") {
+            refuse_empty(member, Some(value), mistakes);
+        }
         match member {
             "tag" => set.extend(value.elements().iter().filter_map(|tag| read_tag(tag, mistakes))),
             "age" => {
@@ -435,7 +484,11 @@ fn read_set(node: &Node, mistakes: &mut Collector) -> Set {
                         })
                         .ok()
                 };
-                set.push(Condition::Age { at_least: limit("at_least"), at_most: limit("at_most") });
+                let (at_least, at_most) = (limit("at_least"), limit("at_most"));
+                if value.entries().is_empty() {
+                    mistakes.error(value, "`age` asks nothing", Some("give `at_least` or `at_most`".into()));
+                }
+                set.push(Condition::Age { at_least, at_most });
             }
             "expr" => {
                 for expression in value.elements() {
@@ -518,11 +571,13 @@ fn condition(member: &str, list: &Node, when_absent: RiskAbsent, mistakes: &mut 
 
 fn read_tag(node: &Node, mistakes: &mut Collector) -> Option<Condition> {
     let key: Box<str> = mistakes.text(node.get("key")?).into();
-    let on = match node.get("on").and_then(Node::as_text) {
+    let on = match node.get("of").and_then(Node::as_text) {
         Some("group") => TagOn::Group,
         Some("account") => TagOn::Account,
         _ => TagOn::Resource,
     };
+    refuse_empty("in", node.get("in"), mistakes);
+    refuse_empty("not_in", node.get("not_in"), mistakes);
     let tests = [node.get("in"), node.get("not_in"), node.get("exists")];
     if tests.iter().flatten().count() != 1 {
         mistakes.error(node, "a tag is asked one thing", Some("give one of `in`, `not_in`, `exists`".into()));

@@ -142,7 +142,12 @@ pub fn parse(source: &SourceText, mistakes: &mut Collector) -> Option<Node> {
             });
             let message = error.without_snippet().to_string();
             let message = message.split(" at line ").next().unwrap_or(&message).trim().to_owned();
-            mistakes.error_at(at..at.saturating_add(1), format!("not YAML: {message}"), None);
+            // The crate's words are for programmers.
+            let message = match message.split_once("duplicate mapping key: ") {
+                Some((_, key)) => format!("`{}` stands here twice", key.split([',', ' ']).next().unwrap_or(key)),
+                None => format!("not YAML: {message}"),
+            };
+            mistakes.error_at(at..at.saturating_add(1), message, None);
             None
         }
     }

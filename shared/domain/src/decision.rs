@@ -6,7 +6,7 @@ use crate::{
     assessment::Assessment,
     facts::{Facts, Needs},
     ids::RuleId,
-    rule::{DueFrom, Fix, Grace, Mode, OwnerSource, Rule},
+    rule::{DueFrom, Fix, FixWhen, Grace, Mode, OwnerSource, Rule},
     ruleset::Verdict,
     timeframe::Timeframe,
 };
@@ -153,9 +153,19 @@ impl Decision {
         let mut parts = Vec::new();
         match (&self.outcome, self.fix.map(|fix| fix.mode)) {
             (Outcome::Undetermined { .. }, _) => parts.push("observe, until known".to_owned()),
-            (_, Some(Mode::Observe)) => parts.push("fix: observe".to_owned()),
-            (_, Some(Mode::Approve)) => parts.push("fix: ask first".to_owned()),
-            (_, Some(Mode::Enforce)) => parts.push("fix: enforce".to_owned()),
+            (_, Some(mode)) => {
+                let how = match mode {
+                    Mode::Observe => "observe",
+                    Mode::Approve => "ask first",
+                    Mode::Enforce => "enforce",
+                };
+                let when = match self.fix.map(|fix| fix.when) {
+                    Some(FixWhen::AtDue) => " when due",
+                    Some(FixWhen::AfterGrace) => " after grace",
+                    Some(FixWhen::Now) | None => "",
+                };
+                parts.push(format!("fix: {how}{when}"));
+            }
             (_, None) => {}
         }
         if self.ticket {

@@ -18,7 +18,7 @@ use std::{
 use cel::{
     Context, Env, ExecutionError, Value,
     common::{
-        ast::{Expr, IdedExpr, LiteralValue, SourceInfo, operators},
+        ast::{CallExpr, Expr, IdedExpr, LiteralValue, SelectExpr, SourceInfo, operators},
         types::{CelBool, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString},
         value::{CowVal, Val},
     },
@@ -114,7 +114,7 @@ names! {
     AgeDays = "age_days", false;
     /// The management scopes above the account, outermost first; a fact.
     Ancestors = "ancestors", true;
-    /// The resource's tags: `tags.env`, `tags['cost centre']`; a fact.
+    /// The resource's tags: `tags.env`, `tags['cost centre']`; keys have no case; null where the tag is missing; a fact.
     Tags = "tags", false;
     /// The tags of its resource group; a fact.
     GroupTags = "group_tags", false;
@@ -127,6 +127,8 @@ impl Name {
     fn text(self, a: &Assessment) -> Option<Option<&str>> {
         Some(match self {
             Self::Key => Some(a.recommendation.key.as_str()),
+            // What is over the limit is as good as not known.
+            Self::Title if a.recommendation.title.len() > MAX_TEXT => return None,
             Self::Title => Some(&a.recommendation.title),
             Self::Category => a.recommendation.category.as_deref(),
             Self::Policy => a.recommendation.policy.as_deref(),
@@ -258,9 +260,19 @@ impl Program {
                 let first = errors.errors.first();
                 let message = first.map_or_else(|| "not an expression".to_owned(), |e| plain_parse_error(&e.msg));
                 let at = first.map_or(0, |e| byte_offset(source, e.pos));
-                ExprError { message, hint: None, span: at..at.saturating_add(1).min(source.len()).max(at) }
+                let single =
+                    source.replace("==", "").replace("!=", "").replace("<=", "").replace(">=", "").contains('=');
+                let hint = single.then(|| "compare with `==`".to_owned());
+                ExprError { message, hint, span: at..at.saturating_add(1).min(source.len()).max(at) }
             })?;
         let mut checker = Checker { source, info: &info, locals: Vec::new(), patterns: Vec::new() };
+        if matches!(ast.expr, Expr::Ident(_) | Expr::List(_) | Expr::Literal(_))
+            && !matches!(ast.expr, Expr::Literal(LiteralValue::Boolean(_)))
+        {
+            let hint = "compare it: `severity == 'high'`";
+            checker.check(&mut ast, 1, false)?;
+            return fail("this is neither true nor false".into(), hint, whole);
+        }
         checker.check(&mut ast, 1, false)?;
         let compiled = std::mem::take(&mut checker.patterns);
         let mut patterns = PATTERNS.write().unwrap_or_else(PoisonError::into_inner);
@@ -448,7 +460,13 @@ impl Checker<'_> {
                 let name = name.clone();
                 self.refuse(id, format!("`{name}` is not a name that rules know"), hint)
             }
-            Expr::Select(select) => self.check(&mut select.operand, next, looped),
+            Expr::Select(select) => {
+                // The keys of tags have no case.
+                if is_tags(&select.operand) {
+                    select.field.make_ascii_lowercase();
+                }
+                self.check(&mut select.operand, next, looped)
+            }
             Expr::List(list) => {
                 if list.elements.len() > MAX_LIST {
                     return self.refuse(id, format!("a list has at most {MAX_LIST} elements"), None);
@@ -456,6 +474,10 @@ impl Checker<'_> {
                 list.elements.iter_mut().try_for_each(|element| self.check(element, next, looped))
             }
             Expr::Call(call) => {
+                if let Some(select) = self.tag_by_index(id, call)? {
+                    node.expr = select;
+                    return Ok(());
+                }
                 if let Some(target) = &mut call.target {
                     self.check(target, next, looped)?;
                 }
@@ -472,6 +494,9 @@ impl Checker<'_> {
                 }
                 if call.func_name == "matches" {
                     return self.check_pattern(id, call.target.is_some(), &call.args);
+                }
+                if let [left, right] = call.args.as_mut_slice() {
+                    self.check_order(id, &call.func_name, left, right)?;
                 }
                 if let [left, right] = call.args.as_mut_slice()
                     && matches!(call.func_name.as_str(), operators::EQUALS | operators::NOT_EQUALS | operators::IN)
@@ -512,6 +537,37 @@ impl Checker<'_> {
         }
     }
 
+    /// `tags['key']` as `tags.key`, so that a missing tag is null in both.
+    fn tag_by_index(&self, id: u64, call: &mut CallExpr) -> Result<Option<Expr>, ExprError> {
+        let [operand, index] = call.args.as_mut_slice() else { return Ok(None) };
+        if call.func_name != operators::INDEX || !is_tags(operand) {
+            return Ok(None);
+        }
+        let Expr::Literal(LiteralValue::String(key)) = &index.expr else {
+            let hint = "write the key as a text: `tags['cost centre']`";
+            return self.refuse(id, "tags are indexed by a literal key".into(), Some(hint.into()));
+        };
+        let field = key.inner().to_ascii_lowercase();
+        Ok(Some(Expr::Select(SelectExpr { operand: Box::new(std::mem::take(operand)), field, test: false })))
+    }
+
+    /// Texts are ordered by their letters: `severity >= 'high'` would mean something nobody meant.
+    fn check_order(&self, id: u64, function: &str, left: &IdedExpr, right: &IdedExpr) -> Result<(), ExprError> {
+        let orders = [operators::LESS, operators::LESS_EQUALS, operators::GREATER, operators::GREATER_EQUALS];
+        let level = |node: &IdedExpr| match &node.expr {
+            Expr::Ident(name) => Name::of(name).filter(|name| matches!(name, Name::Severity | Name::Risk)),
+            _ => None,
+        };
+        match level(left).or_else(|| level(right)).filter(|_| orders.contains(&function)) {
+            Some(name) => self.refuse(
+                id,
+                format!("`{}` is a word, and words have no order here", name.as_str()),
+                Some(format!("list the levels: `{} in ['high', 'critical']`", name.as_str())),
+            ),
+            None => Ok(()),
+        }
+    }
+
     fn check_pattern(&mut self, id: u64, on_value: bool, args: &[IdedExpr]) -> Result<(), ExprError> {
         let literal = match args {
             [IdedExpr { expr: Expr::Literal(LiteralValue::String(text)), .. }] if on_value => text.inner(),
@@ -537,15 +593,25 @@ impl Checker<'_> {
     }
 }
 
+fn is_tags(node: &IdedExpr) -> bool {
+    matches!(&node.expr, Expr::Ident(name) if matches!(Name::of(name), Some(Name::Tags | Name::GroupTags | Name::AccountTags)))
+}
+
 /// Lower-cases the text literals of `literal` where `name` is a name whose values are.
 fn fold_case(name: &IdedExpr, literal: &mut IdedExpr) {
-    let folds = matches!(&name.expr, Expr::Ident(text) if Name::of(text).is_some_and(Name::ignores_case));
-    if !folds {
+    let named = match &name.expr {
+        Expr::Ident(text) => Name::of(text),
+        _ => None,
+    };
+    if !named.is_some_and(Name::ignores_case) && !is_tags(name) {
         return;
     }
     let lower = |node: &mut IdedExpr| {
         if let Expr::Literal(LiteralValue::String(text)) = &mut node.expr {
-            *text = CelString::from(text.inner().to_lowercase());
+            let lower = text.inner().to_lowercase();
+            // A bare GUID names a Defender recommendation, as it does in `key:`.
+            let bare = named == Some(Name::Key) && crate::ids::is_guid(&lower);
+            *text = CelString::from(if bare { format!("defender:{lower}") } else { lower });
         }
     };
     match &mut literal.expr {
@@ -641,7 +707,7 @@ impl View<'_> {
             return self.missing(Need::Expression);
         }
         let entries = known.value.0.iter().map(|(key, value)| {
-            (CelMapKey::from(key.as_str()), Box::new(CelString::from(value.as_str())) as Box<dyn Val + 'b>)
+            (CelMapKey::from(key.to_ascii_lowercase()), Box::new(CelString::from(value.as_str())) as Box<dyn Val + 'b>)
         });
         Some(CowVal::owned(CelMap::from(entries.collect::<HashMap<_, _>>())))
     }
@@ -701,7 +767,7 @@ impl VariableResolver for View<'_> {
                 None => Some(CowVal::owned(CelMap::default())),
             },
             Name::AccountTags => self.tag_map(&self.facts.account_tags, Need::AccountTags),
-            // All of these are texts that are always known, or null.
+            // All of these are texts: known or null, unless over the limit.
             Name::Key
             | Name::Title
             | Name::Category
@@ -713,7 +779,7 @@ impl VariableResolver for View<'_> {
             | Name::Group
             | Name::Resource
             | Name::ResourceName
-            | Name::Connector => None,
+            | Name::Connector => self.missing(Need::Expression),
         }
     }
 }

@@ -198,6 +198,9 @@ impl Problem {
         let others_open = problem.findings.iter().any(|(id, finding)| {
             *id != assessment.id && finding.source == truth.0 && finding.state == FindingState::Unhealthy
         });
+        // INVARIANT: what other rules said stays assigned when the rules are edited: work has begun on
+        // it. (`rules apply` will re-run them.) What waits, or was not decided, takes the new word.
+        let assigned = problem.identified.is_some() && *problem.decision.rule_set != *decision.rule_set;
         if state == FindingState::Unhealthy && (assessment.source == truth.0 || !others_open) {
             problem.title = assessment.recommendation.title.clone();
             problem.severity = assessment.severity.or(problem.severity);
@@ -205,10 +208,30 @@ impl Problem {
             if assessment.source == truth.0 || problem.resource.account.is_none() {
                 problem.resource = assessment.resource.clone();
             }
-            problem.decision = decision;
+            if !assigned {
+                problem.decision = decision;
+            }
         }
         problem.set_dates(now);
         Some(problem)
+    }
+
+    /// Whether it waits for facts that no rule could be decided without.
+    #[must_use]
+    pub fn is_undetermined(&self) -> bool {
+        self.state == State::Open && matches!(self.decision.outcome, Outcome::Undetermined { .. })
+    }
+
+    /// Takes a decision made with more facts than the last, which could not be made.
+    ///
+    /// Returns whether it did: only what was undetermined is decided anew.
+    pub fn determine(&mut self, decision: Decision, now: Timestamp) -> bool {
+        if !self.is_undetermined() || decision == self.decision {
+            return false;
+        }
+        self.decision = decision;
+        self.set_dates(now);
+        true
     }
 
     /// Lets a problem leave the backlog: its dates are set now.
@@ -225,16 +248,15 @@ impl Problem {
 
     /// Sets the dates of an open problem that a rule governs and that work may begin on, once.
     fn set_dates(&mut self, now: Timestamp) {
-        if self.state != State::Open
-            || self.place == Place::Backlog
-            || self.identified.is_some()
-            || self.decision.outcome != Outcome::Governed
-        {
+        if self.state != State::Open || self.place == Place::Backlog || self.decision.outcome != Outcome::Governed {
             return;
         }
-        self.identified = Some(now);
-        self.due = self.due_if_begun(now);
-        self.spared_until = self.due.zip(self.decision.grace).map(|(due, grace)| grace.ends(due));
+        let identified = *self.identified.get_or_insert(now);
+        // A date once set does not move; one that no rule has set yet, may be.
+        if self.due.is_none() {
+            self.due = self.due_if_begun(identified);
+            self.spared_until = self.due.zip(self.decision.grace).map(|(due, grace)| grace.ends(due));
+        }
     }
 
     /// When it would be due if work on it began `now`.

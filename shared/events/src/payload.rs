@@ -74,6 +74,13 @@ fn read_at(raw: &str, path: &str, context: &Context, reader: &mut Reader, nested
 
 /// Reads one record that may be a payload or any envelope.
 pub(crate) fn open_any(raw: &str, path: &str, context: &Context, reader: &mut Reader) {
+    if raw.trim_start().starts_with('"') {
+        // A JSON text inside a JSON text.
+        return match serde_json::from_str::<String>(raw) {
+            Ok(inner) if !inner.trim_start().starts_with('"') => open_any(&inner, path, context, reader),
+            _ => read(raw, path, context, reader),
+        };
+    }
     let marks: Marks<'_> = match wire::parse(raw) {
         Ok(marks) => marks,
         Err(failed) => return reader.unreadable(&join(path, &failed.path), &failed.problem, None, raw),

@@ -196,7 +196,24 @@ pub(crate) struct Failed {
 fn plain_words(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match error.classify() {
-        serde_json::error::Category::Data => text,
+        // serde quotes the value it found; a record's content is not for messages and logs.
+        serde_json::error::Category::Data => match text.split_once(", expected ") {
+            Some((found, expected)) => {
+                let expected = expected.split(" at line ").next().unwrap_or(expected);
+                let found = found.trim_start_matches("invalid type: ").trim_start_matches("invalid value: ");
+                let kind = match found.split([' ', '`']).next().unwrap_or_default() {
+                    "string" => "a text",
+                    "integer" | "floating" => "a number",
+                    "boolean" => "true or false",
+                    "null" | "unit" => "null",
+                    "map" => "an object",
+                    "sequence" => "a list",
+                    _ => "something else",
+                };
+                format!("expected {expected}, found {kind}")
+            }
+            None => text,
+        },
         _ => format!("not JSON: {text}"),
     }
 }

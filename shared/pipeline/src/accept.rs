@@ -147,39 +147,66 @@ impl Pipeline {
                 Item::Assessment(assessment) => changes.push(self.decider.decide(*assessment)),
                 Item::SetAside(aside) => accepted.set_aside.push(aside),
                 Item::Validation { code } => accepted.validation = Some(code),
-                Item::Unreadable(unreadable) => accepted.parked.push(self.parked(form, unreadable)),
+                Item::Unreadable(unreadable) => {
+                    accepted.parked.push(self.parked(form, snapshot, attributes, unreadable))
+                }
             }
         }
-        self.park(&accepted.parked).await?;
-        accepted.decided = self.record(changes).await?;
+        accepted.decided = self.record(changes, &accepted.parked).await?;
+        for one in accepted.decided.iter().filter(|one| one.missed) {
+            warn!(assessment = %one.assessment.id, "a snapshot told of a finding that no event had brought");
+        }
         Ok(accepted)
     }
 
-    /// Keeps what could not be read.
-    pub(crate) async fn park(&self, parked: &[Parked]) -> Result<(), PipelineError> {
-        if parked.is_empty() {
-            return Ok(());
+    /// Records what was decided and keeps what could not be read, in one transaction.
+    pub(crate) async fn record(&self, changes: Vec<Change>, parked: &[Parked]) -> Result<Vec<Decided>, PipelineError> {
+        if changes.is_empty() && parked.is_empty() {
+            return Ok(Vec::new());
         }
-        self.store.park(parked).await?;
+        let recorded = self.store.record(&changes, parked, self.now()).await?;
         for Parked { id, form, path, problem, .. } in parked {
             warn!(id, form, path, problem, "kept an unreadable record");
         }
-        Ok(())
-    }
-
-    /// Records what was decided, in one transaction.
-    pub(crate) async fn record(&self, changes: Vec<Change>) -> Result<Vec<Decided>, PipelineError> {
-        if changes.is_empty() {
-            return Ok(Vec::new());
-        }
-        let recorded = self.store.record(&changes, self.now()).await?;
         Ok(changes.into_iter().zip(recorded).map(|(change, recorded)| decided(change, recorded)).collect())
     }
 
-    pub(crate) fn parked(&self, form: Form, unreadable: Unreadable) -> Parked {
+    /// Decides what could not be decided before, with the facts there are now.
+    ///
+    /// Returns how many problems a rule governs since.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn retry_undetermined(&self) -> Result<usize, PipelineError> {
+        let waiting = self.store.undetermined().await?;
+        let changes = waiting.into_iter().filter(Assessment::is_open).map(|one| self.decider.decide(one)).collect();
+        let decided = self.record(changes, &[]).await?;
+        let settled =
+            decided.iter().filter(|one| one.problem.as_ref().is_some_and(|problem| !problem.is_undetermined()));
+        Ok(settled.count())
+    }
+
+    pub(crate) fn parked(
+        &self,
+        form: Form,
+        snapshot: bool,
+        attributes: &[(String, String)],
+        unreadable: Unreadable,
+    ) -> Parked {
         let at = self.now();
         let Unreadable { path, problem, hint, raw } = unreadable;
-        Parked { id: self.ids.next(at), at, form: form.as_str().to_owned(), path, problem, hint, raw, resolved: None }
+        Parked {
+            id: self.ids.next(at),
+            at,
+            form: form.as_str().to_owned(),
+            path,
+            problem,
+            hint,
+            raw,
+            snapshot,
+            attributes: attributes.to_vec(),
+            resolved: None,
+        }
     }
 }
 
@@ -194,8 +221,5 @@ fn decided(change: Change, recorded: Recorded) -> Decided {
         action = decision.action(),
         "assessment recorded"
     );
-    if recorded.missed {
-        warn!(assessment = %assessment.id, "a snapshot told of a finding that no event had brought");
-    }
     Decided { assessment, decision, facts, effect: recorded.effect, missed: recorded.missed, problem: recorded.problem }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use amend_domain::{Problem, ScopeId, problem::State};
+use amend_domain::{Outcome, Problem, ScopeId, problem::State};
 use amend_store::{Filter, Input};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -91,7 +91,11 @@ impl Pipeline {
         let filter =
             Filter { open: Some(true), backlog: Some(true), rule: Some(slice.rule.clone()), ..Filter::default() };
         let held = self.store.problems(&filter).await?;
-        let inside = |problem: &&Problem| slice.scope.as_ref().is_none_or(|scope| self.lies_in(problem, scope));
+        let inside = |problem: &&Problem| {
+            // What no rule governs yet has no dates to set.
+            problem.decision.outcome == Outcome::Governed
+                && slice.scope.as_ref().is_none_or(|scope| self.lies_in(problem, scope))
+        };
         let limit = usize::try_from(slice.limit).unwrap_or(usize::MAX);
         let ids: Vec<String> = held.iter().filter(inside).take(limit).map(|problem| problem.id.to_string()).collect();
         Ok(self.store.release(&ids, self.now()).await?)
@@ -130,7 +134,6 @@ impl Pipeline {
 /// The rule that governs a problem, or the word for there being none.
 #[must_use]
 pub fn rule_word(problem: &Problem) -> String {
-    use amend_domain::Outcome;
     match (&problem.decision.outcome, &problem.decision.rule) {
         (Outcome::Undetermined { .. }, Some(rule)) => format!("{rule} (undetermined)"),
         (_, Some(rule)) => rule.to_string(),

@@ -46,12 +46,12 @@ impl Pipeline {
                     Item::Assessment(assessment) => changes.push(self.decider.decide(*assessment)),
                     Item::SetAside(aside) => chunk.set_aside.push(aside),
                     Item::Validation { .. } => {}
-                    Item::Unreadable(unreadable) => chunk.parked.push(self.parked(Form::Plain, unreadable)),
+                    Item::Unreadable(unreadable) => chunk.parked.push(self.parked(Form::Plain, true, &[], unreadable)),
                 }
             }
-            self.park(&chunk.parked).await?;
-            chunk.decided = self.record(changes).await?;
-            counts = counts.plus(chunk.counts());
+            chunk.decided = self.record(changes, &chunk.parked).await?;
+            // What an import brings was not missed: nobody was listening yet.
+            counts = counts.plus(Counts { missed: 0, ..chunk.counts() });
             progress(done, total);
         }
         Ok(counts)

@@ -2,7 +2,12 @@
 
 use amend_domain::ports::{Clock, Ids};
 use jiff::Timestamp;
-use ulid::Ulid;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use ulid::Generator;
 
 /// The machine's clock.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,13 +20,16 @@ impl Clock for SystemClock {
     }
 }
 
-/// ULIDs, lower-cased: they fit role session names, URLs and labels.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct UlidIds;
+/// ULIDs, lower-cased: they fit role session names, URLs and labels. Those of one millisecond keep
+/// their order.
+#[derive(Debug, Default)]
+pub struct UlidIds(Mutex<Generator>);
 
 impl Ids for UlidIds {
     fn next(&self, now: Timestamp) -> String {
-        let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
-        Ulid::from_parts(millis, Ulid::generate().random()).to_string().to_lowercase()
+        let mut generator = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = SystemTime::try_from(now).unwrap_or(SystemTime::UNIX_EPOCH);
+        let id = generator.generate_from_datetime(at).unwrap_or_else(|overflow| overflow.commit_overflow_increment());
+        id.to_string().to_lowercase()
     }
 }

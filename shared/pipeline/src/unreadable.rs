@@ -39,7 +39,13 @@ impl Pipeline {
         let mut last = None;
         // A record stands alone; a whole body that failed is tried through its own door.
         for form in [Form::parse(&parked.form).unwrap_or(Form::Plain), Form::Plain] {
-            let items = match self.decider.read(form, parked.raw.as_bytes(), &[], false, self.limits()) {
+            let items = match self.decider.read(
+                form,
+                parked.raw.as_bytes(),
+                &parked.attributes,
+                parked.snapshot,
+                self.limits(),
+            ) {
                 Ok(items) => items,
                 Err(refused) => {
                     last = Some((parked.path.clone(), refused.to_string()));
@@ -55,7 +61,12 @@ impl Pipeline {
             match failed {
                 Some(failure) => last = Some(failure),
                 None => {
-                    let delivery = Delivery { form, body: parked.raw.as_bytes(), attributes: &[], snapshot: false };
+                    let delivery = Delivery {
+                        form,
+                        body: parked.raw.as_bytes(),
+                        attributes: &parked.attributes,
+                        snapshot: parked.snapshot,
+                    };
                     let accepted = self.accept(delivery).await?;
                     self.store.resolve_parked(&parked.id, self.now()).await.map_err(PipelineError::from)?;
                     return Ok(Retried::Read(accepted));

@@ -98,6 +98,12 @@ pub struct Parked {
     pub hint: Option<String>,
     /// The record.
     pub raw: String,
+    /// Whether it came with an import: it says how things stand, not what changed.
+    #[serde(default)]
+    pub snapshot: bool,
+    /// The attributes of the CloudEvent it was, in binary mode.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<(String, String)>,
     /// When a retry read it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved: Option<Timestamp>,
@@ -198,12 +204,13 @@ impl StoreError {
 /// What Amend remembers. One method is one transaction.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Records changes, in order: all of them or none. Whether a change is new, the same again, or
-    /// older than what is known is decided here, inside the transaction.
-    async fn record(&self, changes: &[Change], now: Timestamp) -> Result<Vec<Recorded>, StoreError>;
+    /// Records changes, in order, and keeps records that could not be read: all of it or nothing.
+    /// Whether a change is new, the same again, or older than what is known is decided here, inside
+    /// the transaction. The same again still decides what was undetermined and no longer is.
+    async fn record(&self, changes: &[Change], parked: &[Parked], now: Timestamp) -> Result<Vec<Recorded>, StoreError>;
 
-    /// Keeps records that could not be read.
-    async fn park(&self, parked: &[Parked]) -> Result<(), StoreError>;
+    /// The assessments of problems that could not be decided for want of facts.
+    async fn undetermined(&self) -> Result<Vec<Assessment>, StoreError>;
 
     /// The records that could not be read, newest first; also those a retry has read since, if asked.
     async fn parked(&self, resolved_too: bool, limit: u32) -> Result<Vec<Parked>, StoreError>;

@@ -15,7 +15,7 @@ pub(crate) const SCHEMA: &[&str] = &[
     "CREATE TABLE problems (
         tenant TEXT NOT NULL, id TEXT NOT NULL, resource TEXT NOT NULL, account TEXT,
         open BIGINT NOT NULL, backlog BIGINT NOT NULL, risk BIGINT NOT NULL, severity BIGINT NOT NULL,
-        opened BIGINT NOT NULL, due BIGINT, rule TEXT, body TEXT NOT NULL,
+        opened BIGINT NOT NULL, due BIGINT, rule TEXT, undetermined BIGINT NOT NULL, body TEXT NOT NULL,
         PRIMARY KEY (tenant, id))",
     "CREATE INDEX problems_by_urgency ON problems (open DESC, risk DESC, severity DESC, opened, id)",
     "CREATE INDEX problems_by_resource ON problems (resource)",
@@ -45,11 +45,14 @@ pub(crate) const LIST_ASSESSMENTS: &str = "SELECT body FROM assessments ORDER BY
 pub(crate) const GET_PROBLEM: &str = "SELECT body FROM problems WHERE tenant = $1 AND id = $2";
 
 pub(crate) const PUT_PROBLEM: &str = "INSERT INTO problems \
-    (tenant, id, resource, account, open, backlog, risk, severity, opened, due, rule, body) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (tenant, id) DO UPDATE SET \
+    (tenant, id, resource, account, open, backlog, risk, severity, opened, due, rule, undetermined, body) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (tenant, id) DO UPDATE SET \
     resource = excluded.resource, account = excluded.account, open = excluded.open, backlog = excluded.backlog, \
     risk = excluded.risk, severity = excluded.severity, opened = excluded.opened, due = excluded.due, \
-    rule = excluded.rule, body = excluded.body";
+    rule = excluded.rule, undetermined = excluded.undetermined, body = excluded.body";
+
+pub(crate) const UNDETERMINED: &str = "SELECT a.body AS body FROM assessments a JOIN problems p \
+    ON p.tenant = a.tenant AND p.id = a.problem WHERE p.undetermined = 1 ORDER BY a.tenant, a.id";
 
 pub(crate) const LIST_PROBLEMS: &str = "SELECT body FROM problems WHERE ($1 IS NULL OR open = $1) \
     AND ($2 IS NULL OR backlog = $2) AND ($3 IS NULL OR rule = $3) AND ($4 IS NULL OR account = $4) \
@@ -67,7 +70,7 @@ pub(crate) const PUT_DECISION: &str = "INSERT INTO decisions (tenant, assessment
 pub(crate) const LIST_DECISIONS: &str =
     "SELECT body FROM decisions WHERE problem = $1 ORDER BY at DESC, assessment, version LIMIT 100";
 
-pub(crate) const PUT_PARKED: &str = "INSERT INTO unreadable (id, digest, at, resolved, body) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (digest) DO NOTHING";
+pub(crate) const PUT_PARKED: &str = "INSERT INTO unreadable (id, digest, at, resolved, body) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (digest) DO UPDATE SET resolved = NULL";
 
 pub(crate) const LIST_PARKED: &str =
     "SELECT body, resolved FROM unreadable WHERE ($1 = 1 OR resolved IS NULL) ORDER BY id DESC LIMIT $2";

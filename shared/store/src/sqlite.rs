@@ -114,10 +114,49 @@ async fn put_problem(transaction: &mut Transaction<'_, Driver>, problem: &Proble
         .bind(problem.opened.as_microsecond())
         .bind(problem.due.map(Timestamp::as_microsecond))
         .bind(problem.decision.rule.as_ref().map(amend_domain::RuleId::as_str))
+        .bind(i64::from(problem.is_undetermined()))
         .bind(write("problems", problem)?)
         .execute(&mut **transaction)
         .await
         .map_err(failed("write a problem"))?;
+    Ok(())
+}
+
+async fn put_parked(transaction: &mut Transaction<'_, Driver>, one: &Parked) -> Result<(), StoreError> {
+    sqlx::query(sql::PUT_PARKED)
+        .bind(&one.id)
+        // The same record delivered again is kept once.
+        .bind(amend_domain::digest::digest_bytes(format!("{}\n{}", one.problem, one.raw).as_bytes()))
+        .bind(one.at.as_microsecond())
+        .bind(one.resolved.map(Timestamp::as_microsecond))
+        .bind(write("unreadable records", one)?)
+        .execute(&mut **transaction)
+        .await
+        .map_err(failed("keep an unreadable record"))?;
+    Ok(())
+}
+
+/// Keeps what was decided about an assessment, with all that explains it.
+async fn put_decision(
+    transaction: &mut Transaction<'_, Driver>,
+    change: &Change,
+    problem: &ProblemId,
+    version: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let Change { assessment, decision, facts, .. } = change;
+    let stored =
+        StoredDecision { at: now, assessment: assessment.clone(), facts: facts.clone(), decision: decision.clone() };
+    sqlx::query(sql::PUT_DECISION)
+        .bind(assessment.tenant.as_str())
+        .bind(assessment.id.as_str())
+        .bind(problem.as_str())
+        .bind(now.as_microsecond())
+        .bind(version)
+        .bind(write("decisions", &stored)?)
+        .execute(&mut **transaction)
+        .await
+        .map_err(failed("keep a decision"))?;
     Ok(())
 }
 
@@ -127,7 +166,7 @@ async fn record_one(
     change: &Change,
     now: Timestamp,
 ) -> Result<Recorded, StoreError> {
-    let Change { assessment, setting, decision, facts, truth } = change;
+    let Change { assessment, setting, decision, truth, .. } = change;
     let fail = failed("record an assessment");
     let (tenant, id) = (assessment.tenant.as_str(), assessment.id.as_str());
     let version = assessment.version();
@@ -163,7 +202,14 @@ async fn record_one(
         .await
         .map_err(&fail)?;
     if added.rows_affected() == 0 {
-        return Ok(Recorded { effect: Effect::Duplicate, missed: false, problem: previous });
+        let mut problem = previous;
+        if let Some(problem) = problem.as_mut().filter(|_| assessment.is_open())
+            && problem.determine(decision.clone(), now)
+        {
+            put_problem(transaction, problem).await?;
+            put_decision(transaction, change, &problem_id, &name, now).await?;
+        }
+        return Ok(Recorded { effect: Effect::Duplicate, missed: false, problem });
     }
     let held: Option<(Option<i64>, i64)> = sqlx::query_as(sql::GET_ASSESSMENT)
         .bind(tenant)
@@ -192,18 +238,7 @@ async fn record_one(
     if let Some(problem) = &problem {
         put_problem(transaction, problem).await?;
     }
-    let stored =
-        StoredDecision { at: now, assessment: assessment.clone(), facts: facts.clone(), decision: decision.clone() };
-    sqlx::query(sql::PUT_DECISION)
-        .bind(tenant)
-        .bind(id)
-        .bind(problem_id.as_str())
-        .bind(now.as_microsecond())
-        .bind(&name)
-        .bind(write("decisions", &stored)?)
-        .execute(&mut **transaction)
-        .await
-        .map_err(&fail)?;
+    put_decision(transaction, change, &problem_id, &name, now).await?;
     let is_open = problem.as_ref().is_some_and(|problem| problem.state == State::Open);
     Ok(Recorded {
         effect: if held.is_some() { Effect::Updated } else { Effect::New },
@@ -214,8 +249,11 @@ async fn record_one(
 
 #[async_trait]
 impl Store for Sqlite {
-    async fn record(&self, changes: &[Change], now: Timestamp) -> Result<Vec<Recorded>, StoreError> {
+    async fn record(&self, changes: &[Change], parked: &[Parked], now: Timestamp) -> Result<Vec<Recorded>, StoreError> {
         let mut transaction = self.begin("record assessments").await?;
+        for one in parked {
+            put_parked(&mut transaction, one).await?;
+        }
         let mut recorded = Vec::with_capacity(changes.len());
         for change in changes {
             recorded.push(record_one(&mut transaction, change, now).await?);
@@ -224,21 +262,9 @@ impl Store for Sqlite {
         Ok(recorded)
     }
 
-    async fn park(&self, list: &[Parked]) -> Result<(), StoreError> {
-        let mut transaction = self.begin("keep unreadable records").await?;
-        for one in list {
-            sqlx::query(sql::PUT_PARKED)
-                .bind(&one.id)
-                // The same record delivered again is kept once.
-                .bind(amend_domain::digest::digest_bytes(format!("{}\n{}", one.problem, one.raw).as_bytes()))
-                .bind(one.at.as_microsecond())
-                .bind(one.resolved.map(Timestamp::as_microsecond))
-                .bind(write("unreadable records", one)?)
-                .execute(&mut *transaction)
-                .await
-                .map_err(failed("keep an unreadable record"))?;
-        }
-        transaction.commit().await.map_err(failed("keep unreadable records"))
+    async fn undetermined(&self) -> Result<Vec<Assessment>, StoreError> {
+        let rows = sqlx::query(sql::UNDETERMINED).fetch_all(&self.readers).await;
+        bodies("assessments", &rows.map_err(failed("list what is undetermined"))?)
     }
 
     async fn parked(&self, resolved_too: bool, limit: u32) -> Result<Vec<Parked>, StoreError> {

@@ -8,7 +8,10 @@ use amend_pipeline::{
 use amend_store::Filter;
 use axum::{
     Json,
-    extract::{Path, Query, State},
+    extract::{
+        Path, Query, State,
+        rejection::{JsonRejection, QueryRejection},
+    },
     http::StatusCode,
 };
 use serde::{Deserialize, Serialize};
@@ -59,7 +62,12 @@ pub struct ProblemList {
 /// Lists problems, most urgent first.
 #[utoipa::path(get, path = "/api/v1/problems", params(ProblemQuery),
     responses((status = 200, body = ProblemList), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
-async fn problems(State(app): State<App>, Query(query): Query<ProblemQuery>) -> Result<Json<ProblemList>, Failure> {
+async fn problems(
+    State(app): State<App>,
+    query: Result<Query<ProblemQuery>, QueryRejection>,
+) -> Result<Json<ProblemList>, Failure> {
+    let Query(query) =
+        query.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, "api.query", error.body_text(), None))?;
     let open = match query.state.as_deref() {
         None | Some("open") => Some(true),
         Some("closed") => Some(false),
@@ -120,7 +128,12 @@ pub struct Release {
 /// Lets a slice of the backlog go; its dates are set now.
 #[utoipa::path(post, path = "/api/v1/backlog/release", request_body = Release,
     responses((status = 200, body = ProblemList), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
-async fn release(State(app): State<App>, Json(release): Json<Release>) -> Result<Json<ProblemList>, Failure> {
+async fn release(
+    State(app): State<App>,
+    release: Result<Json<Release>, JsonRejection>,
+) -> Result<Json<ProblemList>, Failure> {
+    let Json(release) =
+        release.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, "api.body", error.body_text(), None))?;
     let scope = release.scope.as_deref().map(ScopeId::parse).transpose();
     let scope = scope.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, "api.scope", error.to_string(), None))?;
     let released = app.pipeline.release(&Slice { rule: release.rule, limit: release.limit, scope }).await?;

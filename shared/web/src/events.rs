@@ -60,7 +60,8 @@ async fn accept(
         StatusCode::PAYLOAD_TOO_LARGE => {
             too_large(format!("the body is over {} bytes (`limits.bytes`)", app.pipeline.limits().bytes))
         }
-        status => Failure::new(status, "web.body", rejection.to_string(), None),
+        // The body broke off: the sender can send it again, and 400 would make Event Grid drop it.
+        _ => Failure::new(StatusCode::SERVICE_UNAVAILABLE, "web.body", rejection.to_string(), None),
     })?;
     let attributes: Vec<(String, String)> = headers
         .iter()

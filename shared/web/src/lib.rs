@@ -136,6 +136,7 @@ pub fn router(app: App) -> Router {
     let limit = app.pipeline.limits().bytes;
     let (router, _) = described().split_for_parts();
     router
+        .fallback(no_such_route)
         .layer(middleware::from_fn(only_this_machine))
         .layer(DefaultBodyLimit::max(limit))
         .layer(CatchPanicLayer::new())
@@ -163,6 +164,11 @@ async fn only_this_machine(request: Request, next: Next) -> Response {
     let hint = "address it as 127.0.0.1 or localhost";
     Failure::new(StatusCode::MISDIRECTED_REQUEST, "web.host", "this service only answers for this machine", Some(hint))
         .into_response()
+}
+
+async fn no_such_route(request: Request) -> Failure {
+    let message = format!("there is no {} {}", request.method(), request.uri().path());
+    Failure::new(StatusCode::NOT_FOUND, "web.route", message, Some("/api/v1/openapi.json lists the routes"))
 }
 
 /// Says that the service is there. The Azure Functions host asks this.

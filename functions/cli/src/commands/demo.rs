@@ -143,17 +143,14 @@ async fn post_and_show(url: &str, output: Output) -> Result<(), Failure> {
 fn summary(output: Output, posted: usize, counts: Counts) {
     let Counts { new, updated, duplicate, stale, set_aside, unreadable, missed } = counts;
     output.say(&format!(
-        "\n{posted} notifications posted: {new} findings new, {updated} changed, {duplicate} known already, {stale} out of date; \
-         {set_aside} records set aside, {unreadable} unreadable and kept"
+        "\n{posted} notifications posted. Findings: {new} new, {updated} changed, {duplicate} known already, {stale} out of date. \
+         Records: {set_aside} set aside, {unreadable} unreadable and kept."
     ));
     if new == 0 && updated == 0 {
         output.say(&output.toned(Tone::Good, "Nothing changed: delivering the same again has no effect."));
     }
     if missed > 0 {
-        output.say(&format!(
-            "{} came only with a snapshot and wait in the backlog (`amend backlog`)",
-            counted(missed, "finding")
-        ));
+        output.say(&format!("Only a snapshot told of {}; see `amend backlog`.", counted(missed, "finding")));
     }
     output.say("Try `amend explain ID`, `amend backlog`, `amend unreadable list`.");
 }

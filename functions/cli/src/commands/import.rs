@@ -30,6 +30,7 @@ pub async fn run(file: &Path, config: &Config, output: Output) -> Result<Exit, F
         })
         .await;
     bar.finish_and_clear();
+    pipeline.retry_undetermined().await?;
     let counts = imported.map_err(|error| match error {
         ImportError::Refused(refused) => {
             Failure::new(format!("{} is refused", file.display()), Some(Box::new(refused)), None)
@@ -40,7 +41,7 @@ pub async fn run(file: &Path, config: &Config, output: Output) -> Result<Exit, F
         output.json(&counts)?;
     } else {
         output.say(&format!(
-            "{} findings new, {} changed, {} known already, {} out of date; {} records set aside, {} unreadable and kept",
+            "findings: {} new, {} changed, {} known already, {} out of date; records: {} set aside, {} unreadable and kept",
             counts.new, counts.updated, counts.duplicate, counts.stale, counts.set_aside, counts.unreadable
         ));
         output.say("Nothing was started: `amend backlog` counts what waits.");

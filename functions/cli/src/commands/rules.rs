@@ -148,7 +148,7 @@ fn lacks(rule: &amend_domain::Rule, assessments: &[Assessment], facts: &[Facts])
         });
     }
     (!never.is_empty())
-        .then(|| (rule.id.to_string(), format!("none of the {} assessments in its scope has {never}", inside.len())))
+        .then(|| (rule.id.to_string(), format!("no assessment in its scope ({}) has {never}", inside.len())))
 }
 
 fn test(files: &[PathBuf], config: Option<&Path>, output: Output) -> Result<Exit, Failure> {
@@ -202,10 +202,13 @@ fn import(file: &Path, scope: Option<&str>, output: Output) -> Result<Exit, Fail
     output.mistakes(&warnings);
     if output.format() == Format::Json {
         output.json(
-            &json!({ "rules": imported.rules, "yaml": imported.yaml, "not_evaluable": imported.not_evaluable }),
+            &json!({ "rules": imported.rules, "yaml": imported.yaml, "not_evaluable": imported.not_evaluable, "no_effect": imported.no_effect }),
         )?;
     } else {
         output.line(imported.yaml.trim_end());
+    }
+    for (rule, what) in &imported.no_effect {
+        output.note(&format!("{} rule `{rule}`: {what}; it is kept for export", output.toned(Tone::Warn, "warning:")));
     }
     for (rule, what) in &imported.not_evaluable {
         output.note(&format!(

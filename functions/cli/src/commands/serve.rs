@@ -20,6 +20,8 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
     }
     let listener = listen(&config.listen).await?;
     let pipeline = Arc::new(setup::pipeline(&config, output).await?);
+    // Facts may have come since.
+    pipeline.retry_undetermined().await?;
     output.note(&format!("amend listens on http://{}", address(&listener)?));
     serve_until_stopped(listener, pipeline, &config).await?;
     Ok(Exit::Ok)

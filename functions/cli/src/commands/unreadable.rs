@@ -27,7 +27,7 @@ fn list(parked: &[Parked], output: Output) -> Result<Exit, Failure> {
         output.say("no unreadable records");
     } else {
         let columns =
-            [("id", 26, 26), ("came", 16, 16), ("as", 8, 12), ("at", 10, 50), ("problem", 12, 60), ("state", 6, 12)];
+            [("id", 28, 28), ("came", 18, 18), ("as", 8, 12), ("at", 10, 50), ("problem", 12, 60), ("state", 6, 12)];
         let rows: Vec<_> = parked
             .iter()
             .map(|one| {

@@ -1,0 +1,232 @@
+//! The command as people use it: what it prints, where, and how it ends.
+
+use std::{
+    io::Write as _,
+    process::{Command, Output, Stdio},
+};
+
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder") }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).expect("written");
+    }
+
+    fn amend(&self, arguments: &[&str]) -> Output {
+        self.amend_with(arguments, "")
+    }
+
+    fn amend_with(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_amend"))
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("amend starts");
+        child.stdin.take().expect("standard input").write_all(input.as_bytes()).expect("written");
+        child.wait_with_output().expect("amend ends")
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("an exit code")
+}
+
+/// A finding with a date, so that the table does not depend on the day.
+fn finding(name: &str, severity: &str, risk: &str) -> String {
+    format!(
+        r#"{{"type":"Microsoft.Security/assessments","name":"51fd8bb1-0db4-bbf1-7e2b-cfcba7eb66a6",
+        "id":"/subscriptions/8f2c6f0a-41d7-4c8e-9b1f-2a3d5e7f9011/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/{name}/providers/Microsoft.Security/assessments/51fd8bb1-0db4-bbf1-7e2b-cfcba7eb66a6",
+        "properties":{{"displayName":"Storage account public access should be disallowed","resourceDetails":{{"source":"Azure","id":"/subscriptions/8f2c6f0a-41d7-4c8e-9b1f-2a3d5e7f9011/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/{name}"}},
+        "status":{{"code":"Unhealthy","statusChangeDate":"2026-11-18T07:41:09.1234567Z"}},"metadata":{{"severity":"{severity}"}}{risk}}}}}"#
+    )
+}
+
+const RULES: &str = "version: 1
+rules:
+  - { id: public, name: Public, priority: 1, when: [{ risk: { in: [critical, high], when_absent: severity } }], owner: desk@example.org, fix: approve, ticket: true }
+  - { id: rest, priority: 2, owner: desk@example.org }
+";
+
+fn place() -> Place {
+    let place = Place::new();
+    place.write("rules.yaml", RULES);
+    place.write("amend.yaml", "version: 1\nrules: rules.yaml\n");
+    place
+}
+
+#[test]
+fn the_decision_table_is_most_risky_first_and_says_why() {
+    let place = place();
+    let list = [
+        finding("low1", "Low", ""),
+        finding("high1", "High", ""),
+        finding("crit1", "Medium", r#","risk":{"level":"Critical","riskFactors":[]}"#),
+    ];
+    let output = place.amend_with(&["decide", "-"], &format!("[{}]", list.join(",")));
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    insta::assert_snapshot!(text(&output.stdout));
+}
+
+#[test]
+fn mistakes_are_shown_with_their_place_and_end_with_three() {
+    let place = Place::new();
+    place.write(
+        "rules.yaml",
+        "version: 1\nrules:\n  - id: a\n    priority: 1\n    when: [{ sevrity: high, expr: \"tag.env == 'prod'\" }]\n",
+    );
+    let output = place.amend(&["rules", "check", "rules.yaml"]);
+    assert_eq!(code(&output), 3);
+    insta::assert_snapshot!(text(&output.stderr));
+    let plain = place.amend(&["rules", "check", "rules.yaml", "--format", "plain"]);
+    assert!(
+        text(&plain.stderr).contains("rules.yaml:5:14: error: `sevrity` is not a member"),
+        "{}",
+        text(&plain.stderr)
+    );
+    let json = place.amend(&["rules", "check", "rules.yaml", "--format", "json"]);
+    assert_eq!(code(&json), 3);
+    assert!(text(&json.stdout).contains("\"line\": 5"), "{}", text(&json.stdout));
+}
+
+#[test]
+fn bad_input_is_an_error_in_words_and_never_a_panic() {
+    let place = place();
+    place.write("broken.yaml", "version: 9\nlistn: x\n");
+    place.write("words.txt", "hello");
+    place.write("bytes.bin", "x");
+    std::fs::write(place.folder.path().join("bytes.bin"), [0xff, 0xfe, 0x00]).expect("written");
+    for (arguments, exit, words) in [
+        (vec!["list", "--config", "nowhere.yaml"], 1, "cannot read nowhere.yaml"),
+        (vec!["list", "--config", "broken.yaml"], 3, "did you mean `listen`?"),
+        (vec!["decide", "nowhere.json"], 1, "cannot read nowhere.json"),
+        (vec!["decide", "words.txt"], 3, "not JSON"),
+        (vec!["decide", "bytes.bin"], 3, "not UTF-8"),
+        (vec!["import", "words.txt"], 3, ""),
+        (vec!["explain", "p-00000000"], 1, "`amend list` shows the ids"),
+        (vec!["explain", ""], 1, "is not known"),
+        (vec!["backlog", "release", "--rule", "nobody", "--limit", "1"], 1, "the rule `nobody` is not known"),
+        (vec!["backlog", "release", "--rule", "rest", "--limit", "1", "--scope", "prod"], 1, "`prod` names no scope"),
+        (vec!["backlog", "release", "--rule", "rest", "--limit", "many"], 2, "invalid value"),
+        (vec!["unreadable", "show", "nothing"], 1, "`amend unreadable list` shows them"),
+        (vec!["rules", "check", "words.txt"], 3, "expected a rule file"),
+        (vec!["rules", "check", "bytes.bin"], 1, "not UTF-8"),
+        (vec!["rules", "import", "words.txt"], 3, "not JSON"),
+        (vec!["rules", "check", "--against", "nowhere.json"], 1, "cannot read nowhere.json"),
+        (vec!["demo", "--port", "1"], 1, "is `amend serve` running?"),
+        (vec!["serve", "--port", "99999"], 2, "invalid value"),
+        (vec!["frobnicate"], 2, "unrecognized subcommand"),
+    ] {
+        let output = place.amend(&arguments);
+        let errors = text(&output.stderr);
+        assert_eq!(code(&output), exit, "{arguments:?}: {errors}");
+        assert!(errors.contains(words), "{arguments:?}: {errors}");
+        assert!(!errors.contains("panicked") && !errors.contains("RUST_BACKTRACE"), "{arguments:?}: {errors}");
+    }
+}
+
+#[test]
+fn the_demo_serves_posts_and_a_second_time_nothing_changes() {
+    let place = Place::new();
+    // Port 0 lets the system choose a free one.
+    let run = || place.amend(&["demo", "--serve", "--once", "--port", "0"]);
+    let first = run();
+    let out = text(&first.stdout);
+    assert_eq!(code(&first), 0, "{}", text(&first.stderr));
+    assert!(out.contains("24 open problems, most risky first"), "{out}");
+    assert!(out.contains("30 new, 8 changed, 1 known already, 1 out of date"), "{out}");
+    let second = text(&run().stdout);
+    assert!(second.contains("0 new, 0 changed, 40 known already"), "{second}");
+    assert!(second.contains("Nothing changed"), "{second}");
+
+    // What it remembers can be asked about.
+    let list = text(&place.amend(&["list", "--format", "plain"]).stdout);
+    let line = list.lines().find(|line| line.contains("nw-orders-dev")).expect("listed");
+    let id = line.split('\t').next().expect("an id");
+    let explained = text(&place.amend(&["explain", &id[..8]]).stdout);
+    assert!(explained.contains("sandbox: might govern: the walk stops here"), "{explained}");
+    assert!(explained.contains("management scopes     not known"), "{explained}");
+    let backlog = text(&place.amend(&["backlog"]).stdout);
+    assert!(backlog.contains("in the backlog: 1 problem"), "{backlog}");
+    let kept = text(&place.amend(&["unreadable", "list", "--format", "plain"]).stdout);
+    assert!(kept.contains("records[3].properties.status"), "{kept}");
+    let retried = place.amend(&["unreadable", "retry"]);
+    assert_eq!(code(&retried), 3);
+    assert!(text(&retried.stdout).contains("still unreadable"), "{}", text(&retried.stdout));
+}
+
+#[test]
+fn a_port_that_is_taken_is_said_so() {
+    let place = place();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    for arguments in [vec!["serve", "--port", &port], vec!["demo", "--serve", "--once", "--port", &port]] {
+        let output = place.amend(&arguments);
+        let errors = text(&output.stderr);
+        assert_eq!(code(&output), 1);
+        assert!(
+            errors.contains("cannot listen on 127.0.0.1") && errors.contains("another program has this port"),
+            "{errors}"
+        );
+    }
+}
+
+#[test]
+fn an_import_waits_in_the_backlog_until_it_is_released() {
+    let place = place();
+    let list: Vec<String> =
+        (0..7).map(|n| finding(&format!("st{n}"), if n % 2 == 0 { "High" } else { "Low" }, "")).collect();
+    place.write("export.json", &format!("{{\"value\": [{}]}}", list.join(",")));
+    let imported = place.amend(&["import", "export.json"]);
+    assert_eq!(code(&imported), 0, "{}", text(&imported.stderr));
+    assert!(text(&imported.stdout).contains("7 new"), "{}", text(&imported.stdout));
+    assert_eq!(text(&imported.stderr), "", "an import says nothing of each finding");
+    let json = text(&place.amend(&["backlog", "--format", "json"]).stdout);
+    assert!(json.contains("\"public\": 4") && json.contains("\"total\": 7"), "{json}");
+    let released = text(&place.amend(&["backlog", "release", "--rule", "public", "--limit", "3"]).stdout);
+    assert!(released.contains("3 released"), "{released}");
+    let left = text(&place.amend(&["backlog", "--format", "json"]).stdout);
+    assert!(left.contains("\"total\": 4"), "{left}");
+    let checked = place.amend(&["rules", "check", "--against", "store"]);
+    assert!(text(&checked.stdout).contains("are fine"), "{}", text(&checked.stderr));
+}
+
+#[test]
+fn rules_that_ask_for_what_nothing_has_are_warned_of() {
+    let place = Place::new();
+    place.write("rules.yaml", "version: 1\nrules: [{ id: a, priority: 1, when: [{ risk: critical }] }, { id: b, priority: 2, scope: { in: /subscriptions/none } }]\n");
+    place.write("export.json", &finding("st", "High", ""));
+    let output = place.amend(&["rules", "check", "rules.yaml", "--against", "export.json"]);
+    let errors = text(&output.stderr);
+    assert!(errors.contains("rule `a`: no assessment in its scope (1) has the risk level"), "{errors}");
+    assert!(errors.contains("rule `b`: no assessment lies in its scope"), "{errors}");
+}
+
+#[test]
+fn the_configuration_is_checked_with_all_that_it_names() {
+    let place = place();
+    assert!(text(&place.amend(&["config", "check"]).stdout).contains("is fine"));
+    let explained = text(&place.amend(&["config", "explain", "--format", "plain"]).stdout);
+    assert!(explained.contains("rules\trules.yaml\tamend.yaml:2"), "{explained}");
+    place.write("rules.yaml", "version: 1\nrules: [{ id: a }]\n");
+    let output = place.amend(&["config", "check"]);
+    assert_eq!(code(&output), 3);
+    assert!(text(&output.stderr).contains("a rule lacks `priority`"), "{}", text(&output.stderr));
+    for schema in [["config", "schema"], ["rules", "schema"]] {
+        assert!(text(&place.amend(&schema).stdout).contains("json-schema.org"), "{schema:?}");
+    }
+}
