@@ -1,4 +1,5 @@
 //! The command as people use it: what it prints, where, and how it ends.
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::{
     io::Write as _,

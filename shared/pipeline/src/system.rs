@@ -28,7 +28,7 @@ pub struct UlidIds(Mutex<Generator>);
 impl Ids for UlidIds {
     fn next(&self, now: Timestamp) -> String {
         let mut generator = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = SystemTime::try_from(now).unwrap_or(SystemTime::UNIX_EPOCH);
+        let at = SystemTime::from(now);
         let id = generator.generate_from_datetime(at).unwrap_or_else(|overflow| overflow.commit_overflow_increment());
         id.to_string().to_lowercase()
     }
