@@ -20,6 +20,9 @@ pub struct Output {
     format: Format,
 }
 
+/// Below this width of the terminal the decision table becomes cards.
+const CARDS_BELOW: u16 = 144;
+
 /// What a cell says beside its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
@@ -143,10 +146,14 @@ impl Output {
                 table.set_header(
                     columns.iter().map(|(name, _, _)| Cell::new(name).add_attribute(comfy_table::Attribute::Bold)),
                 );
-                table.set_constraints(columns.iter().map(|(_, least, most)| ColumnConstraint::Boundaries {
-                    lower: Width::Fixed(*least),
-                    upper: Width::Fixed(*most),
-                }));
+                let least_width = columns.iter().map(|(_, least, _)| *least).fold(0, u16::saturating_add);
+                // Where the columns do not fit as they should, the table finds its own way.
+                if table.width().is_none_or(|width| width >= least_width) {
+                    table.set_constraints(columns.iter().map(|(_, least, most)| ColumnConstraint::Boundaries {
+                        lower: Width::Fixed(*least),
+                        upper: Width::Fixed(*most),
+                    }));
+                }
                 for row in rows {
                     table.add_row(row.iter().map(|(text, tone)| tone.cell(text)));
                 }
@@ -159,6 +166,10 @@ impl Output {
     pub fn problems(self, problems: &[ProblemRow], now: Timestamp) -> Result<(), Failure> {
         if self.format == Format::Json {
             return self.json(&problems);
+        }
+        if self.format == Format::Human && Table::new().width().is_some_and(|width| width < CARDS_BELOW) {
+            problems.iter().for_each(|problem| self.card(problem, now));
+            return Ok(());
         }
         let columns = [
             ("id", 10, 12),
@@ -174,6 +185,25 @@ impl Output {
         let rows: Vec<_> = problems.iter().map(|problem| problem_row(problem, now)).collect();
         self.table(&columns, &rows);
         Ok(())
+    }
+
+    /// Writes a problem in a few lines, where a table would not fit.
+    fn card(self, problem: &ProblemRow, now: Timestamp) {
+        let row = problem_row(problem, now);
+        let cell = |at: usize| row.get(at).map_or(("", Tone::Plain), |(text, tone)| (text.as_str(), *tone));
+        let [id, resource, recommendation, risk, rule, owner, due, action, why] = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(cell);
+        let one_line = |text: &str| text.replace('\n', ", ");
+        self.line(&format!(
+            "{}  {}  {}",
+            self.toned(risk.1, &format!("{:<10}", risk.0)),
+            one_line(resource.0),
+            self.toned(Tone::Dim, id.0)
+        ));
+        self.line(&format!("            {}", one_line(recommendation.0)));
+        for (name, (text, tone)) in [("rule", rule), ("owner", owner), ("due", due), ("action", action), ("why", why)] {
+            self.line(&format!("            {name:<7} {}", self.toned(tone, &one_line(text))));
+        }
+        self.line("");
     }
 
     /// Writes a failure to standard error.
