@@ -59,9 +59,17 @@ fn an_empty_list_is_never_taken_for_everything() {
         ("when: [{ tag: { key: env, in: [] } }]", "`in` lists nothing"),
         ("when: [{ severity: [] }]", "`severity` lists nothing"),
         ("when: [{ severity: {} }]", "`severity` asks nothing"),
+        ("when: {}", "holds for everything"),
         ("when: [{ age: {} }]", "`age` asks nothing"),
     ] {
         let found = mistakes(&format!("version: 1\nrules:\n  - {{ id: a, priority: 1, {member} }}\n"));
+        assert!(
+            rule_file::load(&[SourceText::new(
+                "r",
+                format!("version: 1\nrules:\n  - {{ id: a, priority: 1, {member} }}\n")
+            )])
+            .is_err()
+        );
         assert!(found.iter().any(|mistake| mistake.contains(named)), "{member}: {found:?}");
     }
 }

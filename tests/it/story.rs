@@ -134,6 +134,48 @@ async fn what_was_undetermined_is_decided_once_the_facts_are_there() {
     assert!(explanation.decisions[0].facts[0].value.is_some(), "the facts it was decided with are those shown");
 }
 
+const RISKY: &str = "
+version: 1
+rules:
+  - { id: risky, priority: 1, when: [{ risk: critical }], fix: observe }
+  - { id: rest, priority: 2, fix: enforce }
+";
+
+#[tokio::test]
+async fn an_older_report_that_comes_again_settles_nothing() {
+    let bench = bench(RISKY, "version: 1").await;
+    let older = Export { changed: Some("2026-11-10T00:00:00Z".into()), risk: Some("Low".into()), ..Export::default() };
+    let newer = Export { changed: Some("2026-11-12T00:00:00Z".into()), ..Export::default() };
+    bench.accept(Form::Plain, &older.text()).await;
+    let accepted = bench.accept(Form::Plain, &newer.text()).await;
+    assert!(
+        accepted.decided[0].problem.as_ref().expect("a problem").is_undetermined(),
+        "its risk is not known any more"
+    );
+    let again = bench.accept(Form::Plain, &older.text()).await;
+    assert!(again.decided[0].problem.as_ref().expect("a problem").is_undetermined());
+    assert_eq!(bench.pipeline.retry_undetermined().await.expect("tried"), 0);
+}
+
+#[tokio::test]
+async fn another_source_does_not_settle_what_the_source_of_truth_left_open() {
+    let demo = |file: &str| amend_tests::harness::read(&format!("functions/cli/demo/{file}"));
+    let rules = "version: 1\nrules: [{ id: a, priority: 1, when: [{ risk: critical, source: defender }], fix: observe }, { id: b, priority: 2, fix: enforce }]";
+    let bench = bench(rules, "version: 1").await;
+    let mut defender: serde_json::Value =
+        serde_json::from_str(&demo("04-aws-bucket-and-security-group.json")).expect("JSON");
+    defender[0]["properties"].as_object_mut().expect("an object").remove("risk");
+    bench.accept(Form::EventHubs, &json!([defender[0]]).to_string()).await;
+    let hub = demo("14-aws-security-hub-same-bucket.json");
+    for _ in 0..2 {
+        let accepted = bench.accept(Form::EventBridge, &hub).await;
+        let problem = accepted.decided[0].problem.clone().expect("a problem");
+        assert_eq!(problem.findings.len(), 2);
+        assert!(problem.is_undetermined(), "{}", problem.decision.action());
+    }
+    assert_eq!(bench.pipeline.retry_undetermined().await.expect("tried"), 0);
+}
+
 #[tokio::test]
 async fn what_is_not_known_stops_the_walk_and_writes_nothing() {
     let bench = bench(RULES, "version: 1").await;

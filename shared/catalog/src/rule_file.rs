@@ -1,6 +1,6 @@
 //! Rule files: YAML to [`Rule`]s. The members stand in the tables below; docs/rules.md explains them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use amend_domain::{
     Cloud, RecommendationKey, RiskLevel, Rule, RuleId, RuleSet, ScopeId, Severity, Source, Timeframe, digest,
@@ -225,8 +225,9 @@ fn load_here(files: &[SourceText]) -> Result<(Loaded, Mistakes), Mistakes> {
     let mut mistakes = Mistakes::default();
     let (mut rules, mut tests) = (Vec::new(), Vec::new());
     let mut ids: BTreeMap<String, String> = BTreeMap::new();
+    let mut places: BTreeMap<String, (usize, Range<usize>)> = BTreeMap::new();
     let mut same: BTreeMap<(u32, Vec<ScopeId>), String> = BTreeMap::new();
-    for file in files {
+    for (nth, file) in files.iter().enumerate() {
         let mut here = Collector::new(file);
         if let Some(root) = yaml::parse(file, &mut here) {
             // A file with a wrong member still has others to look at.
@@ -243,6 +244,7 @@ fn load_here(files: &[SourceText]) -> Result<(Loaded, Mistakes), Mistakes> {
                         Some("ids are unique over all rule files".into()),
                     );
                 }
+                places.insert(rule.id.to_string(), (nth, at.span.clone()));
                 if rule.enabled {
                     let mut within = rule.scope.within.clone();
                     within.sort();
@@ -265,7 +267,9 @@ fn load_here(files: &[SourceText]) -> Result<(Loaded, Mistakes), Mistakes> {
         mistakes.extend(here.finish());
     }
     let rules = RuleSet::new(rules, String::new());
-    warn_of_unreachable(&rules, files, &mut mistakes);
+    if !mistakes.fatal() {
+        warn_of_unreachable(&rules, files, &places, &mut mistakes);
+    }
     let rules = rules.into_rules();
     // The texts alone: the same rules are the same rule set from wherever they are read.
     let texts: Vec<&str> = files.iter().map(|file| file.text.as_str()).collect();
@@ -274,7 +278,12 @@ fn load_here(files: &[SourceText]) -> Result<(Loaded, Mistakes), Mistakes> {
 }
 
 /// Says which rules can never govern, as one before them holds for everything.
-fn warn_of_unreachable(rules: &RuleSet, files: &[SourceText], mistakes: &mut Mistakes) {
+fn warn_of_unreachable(
+    rules: &RuleSet,
+    files: &[SourceText],
+    places: &BTreeMap<String, (usize, Range<usize>)>,
+    mistakes: &mut Mistakes,
+) {
     let all = |rule: &&Rule| {
         rule.enabled && rule.when.is_empty() && rule.scope.within.is_empty() && rule.scope.except.is_empty()
     };
@@ -288,10 +297,10 @@ fn warn_of_unreachable(rules: &RuleSet, files: &[SourceText], mistakes: &mut Mis
         } else {
             "give it a lower priority number, or the other conditions"
         };
-        let Some(file) = files.iter().find(|file| file.text.contains(rule.id.as_str())) else { continue };
-        let at = file.text.find(rule.id.as_str()).unwrap_or(0);
+        let Some((nth, span)) = places.get(rule.id.as_str()) else { continue };
+        let Some(file) = files.get(*nth) else { continue };
         let mut here = Collector::new(file);
-        here.warn_at(at..at.saturating_add(rule.id.as_str().len()), message, Some(hint.to_owned()));
+        here.warn_at(span.clone(), message, Some(hint.to_owned()));
         mistakes.extend(here.finish());
     }
 }
@@ -465,6 +474,10 @@ fn read_owner(node: Option<&Node>, mistakes: &mut Collector) -> OwnerSource {
 }
 
 fn read_set(node: &Node, mistakes: &mut Collector) -> Set {
+    if matches!(&node.value, Value::Map(entries) if entries.is_empty()) {
+        let hint = "remove it, or give a condition";
+        mistakes.error(node, "a set without conditions holds for everything", Some(hint.into()));
+    }
     let mut set = Vec::new();
     let mut expressions = Vec::new();
     for (key, value) in node.entries() {

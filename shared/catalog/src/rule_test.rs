@@ -204,7 +204,7 @@ pub(crate) fn read(node: &Node, mistakes: &mut Collector) -> Option<RuleTest> {
     for what in ["rule", "owner", "due", "fix", "ticket"] {
         let Some(node) = expect.get(what) else { continue };
         let mut value = match &node.value {
-            Value::Bool(b) => b.to_string(),
+            Value::Bool(b) if what == "ticket" => b.to_string(),
             _ => mistakes.text(node),
         };
         if what == "due" && value != "none" {

@@ -118,9 +118,11 @@ fn expected(node: &Node, kind: Kind, mistakes: &mut Collector) -> bool {
 
 fn check_map(node: &Node, entries: &[(Node, Node)], shape: &'static Shape, mistakes: &mut Collector) -> bool {
     let mut fine = true;
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: Vec<&'static str> = Vec::new();
     for (key, value) in entries {
-        let name = key.as_text().unwrap_or_default();
+        // `on` and `y` are truth values to YAML; what stands there is what people wrote.
+        let written = mistakes.text(key);
+        let name = written.as_str();
         let Some(field) = shape.fields.iter().find(|field| field.name == name) else {
             let hint = nearest(name, shape.fields.iter().map(|field| field.name)).map_or_else(
                 || format!("{} has {}", shape.name, names(shape)),
@@ -130,11 +132,11 @@ fn check_map(node: &Node, entries: &[(Node, Node)], shape: &'static Shape, mista
             fine = false;
             continue;
         };
-        if seen.contains(&name) {
+        if seen.contains(&field.name) {
             mistakes.error(key, format!("`{name}` stands here twice"), None);
             fine = false;
         }
-        seen.push(name);
+        seen.push(field.name);
         fine &= check(value, field.kind, mistakes);
     }
     for field in shape.fields.iter().filter(|field| field.required && !seen.contains(&field.name)) {

@@ -401,6 +401,9 @@ fn too_deep(source: &str) -> Option<usize> {
 
 fn plain_parse_error(message: &str) -> String {
     let message = message.trim().strip_prefix("Syntax error: ").unwrap_or(message.trim());
+    if let Some((_, odd)) = message.split_once("token recognition error at: '") {
+        return format!("`{}` is not an operator", odd.trim_end_matches('\'').trim());
+    }
     let mut chars = message.chars();
     chars.next().map_or_else(|| "not an expression".to_owned(), |c| c.to_lowercase().chain(chars).collect())
 }
@@ -456,7 +459,7 @@ impl Checker<'_> {
                 let known = Name::ALL.iter().map(|n| n.as_str());
                 let hint = crate::settings::nearest(name, known)
                     .map(|near| format!("did you mean `{near}`?"))
-                    .or_else(|| Some("docs/rules.md lists the names".into()));
+                    .or_else(|| Some("docs/reference/expressions.md lists the names".into()));
                 let name = name.clone();
                 self.refuse(id, format!("`{name}` is not a name that rules know"), hint)
             }

@@ -122,6 +122,8 @@ pub struct Problem {
     pub spared_until: Option<Timestamp>,
     /// What was last decided while it was there.
     pub decision: Decision,
+    /// Which finding that was decided about.
+    pub decided_by: AssessmentId,
 }
 
 /// Whose word counts, by default Defender's.
@@ -183,6 +185,7 @@ impl Problem {
                 due: None,
                 spared_until: None,
                 decision: decision.clone(),
+                decided_by: assessment.id.clone(),
             },
         };
         problem.findings.insert(assessment.id.clone(), finding);
@@ -194,14 +197,11 @@ impl Problem {
             (problem.opened, problem.place) = (opened, place);
             (problem.identified, problem.due, problem.spared_until) = (None, None, None);
         }
-        // The source of truth speaks for the problem; others only while it is silent.
-        let others_open = problem.findings.iter().any(|(id, finding)| {
-            *id != assessment.id && finding.source == truth.0 && finding.state == FindingState::Unhealthy
-        });
+        let speaks = state == FindingState::Unhealthy && problem.is_decided_by(assessment, truth);
         // INVARIANT: what other rules said stays assigned when the rules are edited: work has begun on
         // it. (`rules apply` will re-run them.) What waits, or was not decided, takes the new word.
         let assigned = problem.identified.is_some() && *problem.decision.rule_set != *decision.rule_set;
-        if state == FindingState::Unhealthy && (assessment.source == truth.0 || !others_open) {
+        if speaks {
             problem.title = assessment.recommendation.title.clone();
             problem.severity = assessment.severity.or(problem.severity);
             problem.risk = assessment.risk.as_ref().map(|risk| risk.level).or(problem.risk);
@@ -210,6 +210,7 @@ impl Problem {
             }
             if !assigned {
                 problem.decision = decision;
+                problem.decided_by = assessment.id.clone();
             }
         }
         problem.set_dates(now);
@@ -222,11 +223,24 @@ impl Problem {
         self.state == State::Open && matches!(self.decision.outcome, Outcome::Undetermined { .. })
     }
 
-    /// Takes a decision made with more facts than the last, which could not be made.
+    /// Whether an assessment speaks for the problem: one finding does, until it is no longer open.
+    /// The source of truth takes the word from any other.
+    fn is_decided_by(&self, assessment: &Assessment, truth: SourceOfTruth) -> bool {
+        let speaker = self.findings.get(&self.decided_by).filter(|finding| finding.state == FindingState::Unhealthy);
+        match speaker {
+            None => true,
+            Some(speaker) => {
+                self.decided_by == assessment.id || (assessment.source == truth.0 && speaker.source != truth.0)
+            }
+        }
+    }
+
+    /// Takes a decision about the same finding, made with more facts than the last, which could not
+    /// be made.
     ///
     /// Returns whether it did: only what was undetermined is decided anew.
-    pub fn determine(&mut self, decision: Decision, now: Timestamp) -> bool {
-        if !self.is_undetermined() || decision == self.decision {
+    pub fn determine(&mut self, assessment: &Assessment, decision: Decision, now: Timestamp) -> bool {
+        if !self.is_undetermined() || self.decided_by != assessment.id || decision == self.decision {
             return false;
         }
         self.decision = decision;

@@ -7,7 +7,7 @@ pub(crate) const VERSION: i64 = 1;
 pub(crate) const SCHEMA: &[&str] = &[
     "CREATE TABLE assessments (
         tenant TEXT NOT NULL, id TEXT NOT NULL, problem TEXT NOT NULL,
-        micros BIGINT, rank BIGINT NOT NULL, received BIGINT NOT NULL, body TEXT NOT NULL,
+        micros BIGINT, rank BIGINT NOT NULL, version TEXT NOT NULL, received BIGINT NOT NULL, body TEXT NOT NULL,
         PRIMARY KEY (tenant, id))",
     "CREATE TABLE versions (
         tenant TEXT NOT NULL, assessment TEXT NOT NULL, version TEXT NOT NULL, received BIGINT NOT NULL,
@@ -34,11 +34,11 @@ pub(crate) const SCHEMA: &[&str] = &[
 pub(crate) const ADD_VERSION: &str = "INSERT INTO versions (tenant, assessment, version, received) \
     VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, assessment, version) DO NOTHING";
 
-pub(crate) const GET_ASSESSMENT: &str = "SELECT micros, rank FROM assessments WHERE tenant = $1 AND id = $2";
+pub(crate) const GET_ASSESSMENT: &str = "SELECT micros, rank, version FROM assessments WHERE tenant = $1 AND id = $2";
 
-pub(crate) const PUT_ASSESSMENT: &str = "INSERT INTO assessments (tenant, id, problem, micros, rank, received, body) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (tenant, id) DO UPDATE SET problem = excluded.problem, \
-    micros = excluded.micros, rank = excluded.rank, received = excluded.received, body = excluded.body";
+pub(crate) const PUT_ASSESSMENT: &str = "INSERT INTO assessments (tenant, id, problem, micros, rank, version, received, body) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant, id) DO UPDATE SET problem = excluded.problem, \
+    micros = excluded.micros, rank = excluded.rank, version = excluded.version, received = excluded.received, body = excluded.body";
 
 pub(crate) const LIST_ASSESSMENTS: &str = "SELECT body FROM assessments ORDER BY tenant, id LIMIT $1";
 

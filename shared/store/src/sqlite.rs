@@ -201,24 +201,28 @@ async fn record_one(
         .execute(&mut **transaction)
         .await
         .map_err(&fail)?;
+    let held: Option<(Option<i64>, i64, String)> = sqlx::query_as(sql::GET_ASSESSMENT)
+        .bind(tenant)
+        .bind(id)
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(&fail)?;
     if added.rows_affected() == 0 {
         let mut problem = previous;
-        if let Some(problem) = problem.as_mut().filter(|_| assessment.is_open())
-            && problem.determine(decision.clone(), now)
+        // INVARIANT: only the report that is held may settle what was undetermined, never an older
+        // one that comes again.
+        let current = assessment.is_open() && held.is_some_and(|(_, _, version)| version == name);
+        if let Some(problem) = problem.as_mut().filter(|_| current)
+            && problem.determine(assessment, decision.clone(), now)
         {
             put_problem(transaction, problem).await?;
             put_decision(transaction, change, &problem_id, &name, now).await?;
         }
         return Ok(Recorded { effect: Effect::Duplicate, missed: false, problem });
     }
-    let held: Option<(Option<i64>, i64)> = sqlx::query_as(sql::GET_ASSESSMENT)
-        .bind(tenant)
-        .bind(id)
-        .fetch_optional(&mut **transaction)
-        .await
-        .map_err(&fail)?;
     // INVARIANT: older never overwrites newer. What has no time is older than anything.
-    let stale = held.is_some_and(|held| (version.micros, i64::from(version.rank)) < held);
+    let stale =
+        held.as_ref().is_some_and(|(micros, rank, _)| (version.micros, i64::from(version.rank)) < (*micros, *rank));
     if stale {
         return Ok(Recorded { effect: Effect::Stale, missed: false, problem: previous });
     }
@@ -228,6 +232,7 @@ async fn record_one(
         .bind(problem_id.as_str())
         .bind(version.micros)
         .bind(i64::from(version.rank))
+        .bind(&name)
         .bind(now.as_microsecond())
         .bind(write("assessments", assessment)?)
         .execute(&mut **transaction)

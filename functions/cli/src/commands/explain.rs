@@ -64,6 +64,10 @@ pub async fn run(id: &str, config: &Config, output: Output) -> Result<Exit, Fail
     ] {
         output.line(&format!("  {name:<13}{value}"));
     }
+    let assigned_by = &explanation.problem.decision.rule_set;
+    if explanation.decisions.first().is_some_and(|last| last.stored.decision.rule_set != *assigned_by) {
+        output.say(&format!("\nThis was assigned under rule set {assigned_by}, and stands: edited rules change nothing already assigned."));
+    }
     for explained in &explanation.decisions {
         decision(explained, output);
     }

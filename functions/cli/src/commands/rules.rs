@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{
     args::{Format, RulesCommand},
     failure::{Exit, Failure},
-    output::{Output, Tone},
+    output::{Output, Tone, counted},
     setup,
 };
 
@@ -78,9 +78,9 @@ async fn check(
             output.note(&format!("{} rule `{rule}`: {what}", output.toned(Tone::Warn, "warning:")));
         }
         output.say(&format!(
-            "{} rules and {} tests are fine ({})",
-            rules.rules().len(),
-            loaded.tests.len(),
+            "no mistakes: {}, {} ({})",
+            counted(rules.rules().len(), "rule"),
+            counted(loaded.tests.len(), "test"),
             rules.digest()
         ));
     }

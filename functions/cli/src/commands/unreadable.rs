@@ -6,7 +6,7 @@ use amend_store::Parked;
 use crate::{
     args::{Format, UnreadableCommand},
     failure::{Exit, Failure},
-    output::{Output, Tone},
+    output::{Output, Tone, counted},
     setup,
 };
 
@@ -71,7 +71,7 @@ async fn retry(pipeline: &Pipeline, id: Option<&str>, output: Output) -> Result<
     let mut still = false;
     for one in &list {
         let result = match pipeline.retry_unreadable(one).await {
-            Ok(Retried::Read(accepted)) => format!("read: {} findings recorded", accepted.decided.len()),
+            Ok(Retried::Read(accepted)) => format!("read: {} recorded", counted(accepted.decided.len(), "finding")),
             Ok(Retried::Still { path, problem }) => {
                 still = true;
                 format!("still unreadable at {path}: {problem}")
