@@ -3,17 +3,13 @@
 //! Source: OCSF 1.x, class 2003 "Compliance Finding"; "Findings Imported V2" of the AWS
 //! documentation. Other classes report events, not settings, and are set aside.
 
-use amend_domain::{
-    Action, Assessment, AssessmentId, Cloud, Recommendation, RecommendationKey, Resource, ResourceId, Severity, Source,
-    Status, StatusCode,
-    resource::{AccountId, arn_account},
-};
+use amend_domain::{Action, Severity, StatusCode, resource::AccountId};
 use jiff::Timestamp;
 
 use crate::{
-    Context, Item, Reader,
-    security_hub::resource_type,
-    wire::{self, Many, Text, given, join, lower, time, wire},
+    Context, Reader,
+    security_hub::{About, Said},
+    wire::{self, Many, Text, given, join, time, wire},
 };
 
 wire! {
@@ -127,56 +123,34 @@ pub(crate) fn read(raw: &str, path: &str, context: &Context, reader: &mut Reader
         })
         .and_then(Severity::parse);
     let cloud = finding.cloud.as_ref();
-    let account = given(cloud.and_then(|c| c.account.as_ref()).and_then(|a| a.id.as_ref())).and_then(AccountId::aws);
-    let links = finding.remediation.as_ref().and_then(|r| r.links.as_ref()).map(|l| l.0.as_slice()).unwrap_or_default();
-    let advice = given(finding.remediation.as_ref().and_then(|r| r.text.as_ref()));
+    let account = cloud.and_then(|c| c.account.as_ref()).and_then(|a| a.id.as_ref());
+    let remediation = finding.remediation.as_ref();
+    let links = remediation.and_then(|r| r.links.as_ref()).map(|l| l.0.as_slice()).unwrap_or_default();
+    let said = Said {
+        id,
+        control,
+        title: given(info.and_then(|i| i.title.as_ref())).unwrap_or(control),
+        code,
+        cause,
+        action,
+        severity,
+        account: given(account).and_then(AccountId::aws),
+        first_evaluated: time(info.and_then(|i| i.created.as_ref())),
+        sent,
+        advice: given(remediation.and_then(|r| r.text.as_ref())).map(str::to_owned),
+        link: links.first().map(|link| &**link),
+        several: resources.len() > 1,
+    };
     for (at, part) in resources.iter().enumerate() {
         // Some senders put the bare name under `uid` and the ARN beside it.
-        let arn = [given(part.id.as_ref()), given(part.other_id.as_ref())];
-        let Some(arn) = arn.iter().flatten().find(|id| id.starts_with("arn:")).or(arn.iter().flatten().next()) else {
+        let names = [given(part.id.as_ref()), given(part.other_id.as_ref())];
+        let Some(arn) = names.iter().flatten().find(|id| id.starts_with("arn:")).or(names.iter().flatten().next())
+        else {
             missing(reader, &format!("resources[{at}].uid"));
             continue;
         };
-        let own = if resources.len() > 1 { format!("{id}|{arn}") } else { id.to_owned() };
+        let name = given(part.name.as_ref()).filter(|name| !name.starts_with("arn:"));
         let region = given(part.region.as_ref()).or_else(|| given(cloud.and_then(|c| c.region.as_ref())));
-        let resource_id = ResourceId::new(arn);
-        reader.push(Item::Assessment(Box::new(Assessment {
-            tenant: context.tenant.clone(),
-            source: Source::SecurityHub,
-            id: AssessmentId::new(&own),
-            recommendation: Recommendation {
-                key: RecommendationKey::new("securityhub", control),
-                title: given(info.and_then(|i| i.title.as_ref())).unwrap_or(control).into(),
-                category: None,
-                areas: Vec::new(),
-                policy: None,
-                remediation: advice.map(Into::into),
-            },
-            resource: Resource {
-                cloud: Cloud::Aws,
-                kind: given(part.kind.as_ref()).map(resource_type),
-                name: given(part.name.as_ref())
-                    .filter(|n| !n.starts_with("arn:"))
-                    .unwrap_or(resource_id.short_name())
-                    .into(),
-                account: account.clone().or_else(|| arn_account(resource_id.as_str())),
-                region: region.map(lower),
-                connector: None,
-                id: resource_id,
-            },
-            status: Status {
-                code,
-                cause: cause.filter(|c| !c.is_empty()).map(Into::into),
-                changed: None,
-                first_evaluated: time(info.and_then(|i| i.created.as_ref())),
-            },
-            severity,
-            risk: None,
-            action,
-            snapshot: context.snapshot,
-            sent,
-            link: links.first().map(|link| (**link).into()),
-            details: None,
-        })));
+        reader.push(said.of(&About { arn, kind: given(part.kind.as_ref()), name, region }, context));
     }
 }

@@ -9,6 +9,7 @@ use amend_domain::{
     Status, StatusCode,
     resource::{AccountId, arn_account},
 };
+use jiff::Timestamp;
 
 use crate::{
     Context, Item, Reader,
@@ -110,58 +111,105 @@ pub(crate) fn read(raw: &str, path: &str, context: &Context, reader: &mut Reader
         _ => (StatusCode::Other, Some(compliance)),
     };
     let archived = given(finding.record_state.as_ref()).is_some_and(|state| state.eq_ignore_ascii_case("ARCHIVED"));
-    let control = control(&finding);
     let label = given(finding.severity.as_ref().and_then(|s| s.label.as_ref()));
     let severity =
         label.map(|l| if l.eq_ignore_ascii_case("informational") { "low" } else { l }).and_then(Severity::parse);
     let advice = finding.remediation.as_ref().and_then(|r| r.recommendation.as_ref());
-    let account = given(finding.account.as_ref()).and_then(AccountId::aws);
+    let control = control(&finding);
+    let advice_parts = advice.map(|a| [given(a.text.as_ref()), given(a.url.as_ref())]);
+    let said = Said {
+        id,
+        title: given(finding.title.as_ref()).unwrap_or(&control),
+        control: &control,
+        code,
+        cause,
+        action: if archived { Action::Delete } else { Action::Report },
+        severity,
+        account: given(finding.account.as_ref()).and_then(AccountId::aws),
+        first_evaluated: time(finding.first.as_ref()),
+        sent: time(finding.updated.as_ref()).or(context.sent),
+        advice: advice_parts.map(|parts| parts.into_iter().flatten().collect::<Vec<_>>().join(" ")),
+        link: advice.and_then(|a| given(a.url.as_ref())),
+        several: resources.len() > 1,
+    };
     for (at, part) in resources.iter().enumerate() {
         let Some(arn) = given(part.id.as_ref()) else {
             let path = join(path, &format!("Resources[{at}].Id"));
             reader.unreadable(&path, "this member is missing", None, raw);
             continue;
         };
-        let own = if resources.len() > 1 { format!("{id}|{arn}") } else { id.to_owned() };
         let region = given(part.region.as_ref()).or_else(|| given(finding.region.as_ref()));
-        let resource_id = ResourceId::new(arn);
-        reader.push(Item::Assessment(Box::new(Assessment {
+        reader.push(said.of(&About { arn, kind: given(part.kind.as_ref()), name: None, region }, context));
+    }
+}
+
+/// What a finding says of all its resources, whichever format it came in.
+pub(crate) struct Said<'f> {
+    pub(crate) id: &'f str,
+    pub(crate) control: &'f str,
+    pub(crate) title: &'f str,
+    pub(crate) code: StatusCode,
+    pub(crate) cause: Option<&'f str>,
+    pub(crate) action: Action,
+    pub(crate) severity: Option<Severity>,
+    pub(crate) account: Option<AccountId>,
+    pub(crate) first_evaluated: Option<Timestamp>,
+    pub(crate) sent: Option<Timestamp>,
+    pub(crate) advice: Option<String>,
+    pub(crate) link: Option<&'f str>,
+    /// Whether it is about several resources, so that each needs an id of its own.
+    pub(crate) several: bool,
+}
+
+/// One of the resources of a finding.
+pub(crate) struct About<'f> {
+    pub(crate) arn: &'f str,
+    pub(crate) kind: Option<&'f str>,
+    pub(crate) name: Option<&'f str>,
+    pub(crate) region: Option<&'f str>,
+}
+
+impl Said<'_> {
+    /// The assessment of one resource.
+    pub(crate) fn of(&self, about: &About<'_>, context: &Context) -> Item {
+        let id = ResourceId::new(about.arn);
+        let own = if self.several { format!("{}|{}", self.id, about.arn) } else { self.id.to_owned() };
+        Item::Assessment(Box::new(Assessment {
             tenant: context.tenant.clone(),
             source: Source::SecurityHub,
             id: AssessmentId::new(&own),
             recommendation: Recommendation {
-                key: RecommendationKey::new("securityhub", &control),
-                title: given(finding.title.as_ref()).unwrap_or(&control).into(),
+                key: RecommendationKey::new("securityhub", self.control),
+                title: self.title.into(),
                 category: None,
                 areas: Vec::new(),
                 policy: None,
-                remediation: advice
-                    .map(|a| [given(a.text.as_ref()), given(a.url.as_ref())])
-                    .map(|parts| parts.into_iter().flatten().collect::<Vec<_>>().join(" ").into()),
+                remediation: self.advice.as_deref().map(Into::into),
             },
             resource: Resource {
                 cloud: Cloud::Aws,
-                kind: given(part.kind.as_ref()).map(resource_type),
-                name: resource_id.short_name().into(),
-                account: account.clone().or_else(|| arn_account(resource_id.as_str())),
-                region: region.map(lower),
+                kind: about.kind.map(resource_type),
+                name: about.name.unwrap_or(id.short_name()).into(),
+                account: self.account.clone().or_else(|| arn_account(id.as_str())),
+                region: about.region.map(lower),
                 connector: None,
-                id: resource_id,
+                id,
             },
             status: Status {
-                code,
-                cause: cause.map(Into::into),
+                code: self.code,
+                cause: self.cause.filter(|cause| !cause.is_empty()).map(Into::into),
+                // Security Hub tells when a finding was updated, not when its status changed.
                 changed: None,
-                first_evaluated: time(finding.first.as_ref()),
+                first_evaluated: self.first_evaluated,
             },
-            severity,
+            severity: self.severity,
             risk: None,
-            action: if archived { Action::Delete } else { Action::Report },
+            action: self.action,
             snapshot: context.snapshot,
-            sent: time(finding.updated.as_ref()).or(context.sent),
-            link: advice.and_then(|a| given(a.url.as_ref())).map(Into::into),
+            sent: self.sent,
+            link: self.link.map(Into::into),
             details: None,
-        })));
+        }))
     }
 }
 
