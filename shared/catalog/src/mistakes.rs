@@ -120,6 +120,8 @@ pub struct Collector {
     source: Arc<NamedSource<String>>,
     name: String,
     text: String,
+    /// Where the lines end: a file may have many mistakes.
+    ends: Vec<usize>,
     found: Mistakes,
 }
 
@@ -131,6 +133,7 @@ impl Collector {
             source: Arc::new(NamedSource::new(&source.name, source.text.clone()).with_language("yaml")),
             name: source.name.clone(),
             text: source.text.clone(),
+            ends: source.text.match_indices('\n').map(|(at, _)| at).collect(),
             found: Mistakes::default(),
         }
     }
@@ -159,7 +162,12 @@ impl Collector {
     /// The line of `node`, from 1.
     #[must_use]
     pub fn line_of(&self, node: &Node) -> usize {
-        self.raw(0..node.span.start.min(self.text.len())).matches('\n').count().saturating_add(1)
+        self.line_at(node.span.start)
+    }
+
+    /// The line of a byte, from 1.
+    fn line_at(&self, byte: usize) -> usize {
+        self.ends.partition_point(|end| *end < byte).saturating_add(1)
     }
 
     /// Whether an error was already said of `node`.
@@ -190,14 +198,15 @@ impl Collector {
 
     fn add(&mut self, level: Level, span: Range<usize>, message: String, hint: Option<String>) {
         let start = span.start.min(self.text.len());
-        let before = self.text.get(..start).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |at| at.saturating_add(1));
+        let line = self.line_at(start);
+        let line_start =
+            line.checked_sub(2).and_then(|above| self.ends.get(above)).map_or(0, |end| end.saturating_add(1));
         let text: String = self.text.get(span.clone()).unwrap_or_default().chars().take(80).collect();
         self.found.list.push(Mistake {
             level,
             file: self.name.clone(),
-            line: before.matches('\n').count().saturating_add(1),
-            column: before.get(line_start..).unwrap_or_default().chars().count().saturating_add(1),
+            line,
+            column: self.text.get(line_start..start).unwrap_or_default().chars().count().saturating_add(1),
             text: text.lines().next().unwrap_or_default().to_owned(),
             message,
             hint,

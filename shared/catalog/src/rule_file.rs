@@ -288,6 +288,7 @@ fn warn_of_unreachable(
         rule.enabled && rule.when.is_empty() && rule.scope.within.is_empty() && rule.scope.except.is_empty()
     };
     let Some(first) = rules.rules().iter().find(all) else { return };
+    let mut collectors: Vec<Collector> = files.iter().map(Collector::new).collect();
     let after = rules.rules().iter().skip_while(|rule| rule.id != first.id).skip(1);
     for rule in after.filter(|rule| rule.enabled) {
         let message =
@@ -297,12 +298,12 @@ fn warn_of_unreachable(
         } else {
             "give it a lower priority number, or the other conditions"
         };
-        let Some((nth, span)) = places.get(rule.id.as_str()) else { continue };
-        let Some(file) = files.get(*nth) else { continue };
-        let mut here = Collector::new(file);
-        here.warn_at(span.clone(), message, Some(hint.to_owned()));
-        mistakes.extend(here.finish());
+        let place = places.get(rule.id.as_str());
+        if let Some((here, span)) = place.and_then(|(nth, span)| Some((collectors.get_mut(*nth)?, span))) {
+            here.warn_at(span.clone(), message, Some(hint.to_owned()));
+        }
     }
+    collectors.into_iter().for_each(|here| mistakes.extend(here.finish()));
 }
 
 /// The JSON Schema of rule files.

@@ -169,6 +169,8 @@ pub const FUNCTIONS: &[&str] = &["size", "contains", "startsWith", "endsWith", "
 pub struct Term {
     /// The name compared.
     pub name: Name,
+    /// Of `tags`: the tag compared. No index knows it; it can still settle a program.
+    pub tag: Option<Box<str>>,
     /// The literals it may equal.
     pub values: Vec<Box<str>>,
 }
@@ -300,9 +302,13 @@ impl Program {
     pub fn holds(&self, assessment: &Assessment, facts: &Facts) -> Evaluated {
         // A term that must hold and does not settles it: `false && x` is false, whatever x is.
         let settled = self.terms.iter().any(|term| {
-            term.name
-                .text(assessment)
-                .is_some_and(|text| !text.is_some_and(|text| term.values.iter().any(|v| **v == *text)))
+            let text = match &term.tag {
+                Some(key) => facts.tags.as_ref().map(|known| known.value.get(key)),
+                None => term.name.text(assessment),
+            };
+            // What is over the limit is as good as not known: it settles nothing.
+            let open = |text: &str| text.len() > MAX_TEXT || term.values.iter().any(|value| **value == *text);
+            text.is_some_and(|text| !text.is_some_and(open))
         });
         if settled {
             return Evaluated { truth: Truth::False, needs: Needs::NONE, error: None };
@@ -631,7 +637,11 @@ fn collect_terms(node: &IdedExpr, terms: &mut Vec<Term>) {
         _ => None,
     };
     let name = |node: &IdedExpr| match &node.expr {
-        Expr::Ident(text) => Name::of(text),
+        Expr::Ident(text) => Name::of(text).map(|name| (name, None)),
+        Expr::Select(select) if !select.test => match &select.operand.expr {
+            Expr::Ident(text) if text == Name::Tags.as_str() => Some((Name::Tags, Some(select.field.as_str().into()))),
+            _ => None,
+        },
         _ => None,
     };
     match call.func_name.as_str() {
@@ -641,16 +651,16 @@ fn collect_terms(node: &IdedExpr, terms: &mut Vec<Term>) {
         }
         operators::EQUALS => {
             let pair = name(left).zip(text(right)).or_else(|| name(right).zip(text(left)));
-            if let Some((name, value)) = pair {
-                terms.push(Term { name, values: vec![value] });
+            if let Some(((name, tag), value)) = pair {
+                terms.push(Term { name, tag, values: vec![value] });
             }
         }
         operators::IN => {
-            if let (Some(name), Expr::List(list)) = (name(left), &right.expr)
+            if let (Some((name, tag)), Expr::List(list)) = (name(left), &right.expr)
                 && let Some(values) = list.elements.iter().map(text).collect::<Option<Vec<_>>>()
                 && !values.is_empty()
             {
-                terms.push(Term { name, values });
+                terms.push(Term { name, tag, values });
             }
         }
         _ => {}

@@ -149,8 +149,7 @@ pub fn arm_group(id: &str) -> Option<&str> {
 /// The type of the resource that a canonical ARM id names: `microsoft.storage/storageaccounts`.
 #[must_use]
 pub fn arm_type(id: &str) -> Option<String> {
-    let after = id.rsplit_once("/providers/").map(|(_, after)| after);
-    let Some(after) = after else {
+    let Some(after) = after_last_provider(id) else {
         return Some(match (arm_group(id), arm_account(id)) {
             (Some(_), _) => "microsoft.resources/resourcegroups".into(),
             (None, Some(_)) => "microsoft.resources/subscriptions".into(),
@@ -158,14 +157,30 @@ pub fn arm_type(id: &str) -> Option<String> {
         });
     };
     let mut parts = after.split('/');
-    let mut kind = String::with_capacity(after.len());
-    kind.push_str(parts.next()?);
+    if let (Some(provider), Some(kind), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) {
+        // The usual case: one type, one name.
+        return after.get(..provider.len().saturating_add(1).saturating_add(kind.len())).map(str::to_owned);
+    }
     // After the provider, names and types take turns: type, name, type, name.
+    let mut parts = after.split('/');
+    let mut kind = parts.next()?.to_owned();
     for part in parts.step_by(2) {
         kind.push('/');
         kind.push_str(part);
     }
     Some(kind)
+}
+
+/// What stands after the last `/providers/`, found from the end: that is where it is.
+fn after_last_provider(id: &str) -> Option<&str> {
+    let mut end = id.len();
+    for part in id.rsplit('/') {
+        if part == "providers" && end < id.len() {
+            return id.get(end.saturating_add(1)..);
+        }
+        end = end.saturating_sub(part.len()).saturating_sub(1);
+    }
+    None
 }
 
 /// The security connector in a canonical ARM id of an AWS or Google Cloud entity.

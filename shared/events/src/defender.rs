@@ -251,6 +251,10 @@ fn status_code(code: &str) -> StatusCode {
 
 /// The key in a lower-cased assessment id; of a sub-assessment, its parent's.
 fn assessment_key(id: &str) -> Option<&str> {
+    let mut parts = id.rsplit('/');
+    if let (Some(key), Some("assessments")) = (parts.next(), parts.next()) {
+        return Some(key).filter(|key| !key.is_empty());
+    }
     let (_, after) = id.rsplit_once("/assessments/")?;
     after.split('/').next().filter(|key| !key.is_empty())
 }
@@ -322,7 +326,7 @@ fn name_in_details(extra: Option<&RawValue>) -> Option<Box<str>> {
 }
 
 fn with_scheme(link: &str) -> Box<str> {
-    if link.contains("://") { link.into() } else { format!("https://{link}").into() }
+    if link.contains("://") { link.into() } else { ["https://", link].concat().into() }
 }
 
 /// Puts what a parsed record says into the reader. Gives the record back where it is not Defender's.

@@ -36,15 +36,15 @@ fn body(n: usize) -> String {
 }
 
 /// A rule file of `count` rules: 7 in 10 on severity, risk, key, category and scope; 3 in 10 with an
-/// expression, of which 9 in 10 have a term that the index can use. The last governs what is left.
+/// expression, of which 9 in 10 have a term that the index can use. None governs, so that the walk never
+/// ends early: every candidate is asked.
 fn rule_text(count: usize) -> String {
     // About three rules speak of each recommendation and of each account, whatever the size.
     let pool = (count / 3).max(EVENTS);
     let mut text = String::from("version: 1\nrules:\n");
-    for n in 0..count.saturating_sub(1) {
+    for n in 0..count {
         let about = n * 7 % pool;
         let (key, account) = (key(about), format!("/subscriptions/{about:08x}-1111-4111-8111-111111111111"));
-        // None of these governs, so that every candidate is asked: the walk is as long as it gets.
         let (scope, when) = match n % 10 {
             0 => (String::new(), format!("{{ severity: low, risk: low, key: {key}, category: Compute }}")),
             1 => (account, "{ severity: medium, risk: critical, cloud: aws }".to_owned()),
@@ -71,7 +71,6 @@ fn rule_text(count: usize) -> String {
         )
         .expect("text");
     }
-    writeln!(text, "  - {{ id: rest, priority: 1000000, owner: {{ tag: owner }}, due: 30d }}").expect("text");
     text
 }
 
@@ -79,8 +78,11 @@ fn rule_text(count: usize) -> String {
 fn unindexed_text(count: usize) -> String {
     let mut text = String::from("version: 1\nrules:\n");
     for n in 0..count {
-        writeln!(text, "  - {{ id: r{n}, priority: {n}, when: [{{ expr: \"tags.team == 'team-{n}'\" }}], due: 14d }}")
-            .expect("text");
+        writeln!(
+            text,
+            "  - {{ id: r{n}, priority: {n}, when: [{{ expr: \"tags.team.startsWith('team-{n}-')\" }}], due: 14d }}"
+        )
+        .expect("text");
     }
     text
 }
@@ -144,9 +146,7 @@ fn main() {
     for (count, set) in &sets {
         let assessments: Vec<_> = bodies.iter().map(|body| normalised(body)).collect();
         for assessment in &assessments {
-            assert!(
-                matches!(set.decide(assessment, facts), Verdict::Governed { rule, .. } if rule.id.as_str() == "rest")
-            );
+            assert_eq!(set.decide(assessment, facts), Verdict::Ungoverned);
             assert_eq!(set.decide(assessment, facts), explain::decide_naively(set, assessment, facts));
         }
         println!("{count} rules: {} that no term finds", set.unindexed());
