@@ -154,6 +154,21 @@ impl Name {
         })
     }
 
+    /// Whether it stands for a text, not for a list, a number or tags.
+    fn is_text(self) -> bool {
+        !matches!(
+            self,
+            Self::Areas
+                | Self::RiskFactors
+                | Self::AttackPaths
+                | Self::AgeDays
+                | Self::Ancestors
+                | Self::Tags
+                | Self::GroupTags
+                | Self::AccountTags
+        )
+    }
+
     fn of(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|name| name.as_str() == text)
     }
@@ -180,6 +195,8 @@ pub struct Program {
     source: Box<str>,
     ast: IdedExpr,
     terms: Vec<Term>,
+    /// What must hold beside the terms; nothing where they are all there is.
+    rest: Option<IdedExpr>,
 }
 
 /// Why a text is no program.
@@ -281,8 +298,8 @@ impl Program {
         patterns.extend(compiled);
         drop(patterns);
         let mut terms = Vec::new();
-        collect_terms(&ast, &mut terms);
-        Ok(Self { source: source.into(), ast, terms })
+        let rest = split(&ast, &mut terms);
+        Ok(Self { source: source.into(), ast, terms, rest })
     }
 
     /// The source.
@@ -300,61 +317,83 @@ impl Program {
     /// Whether the program holds for `assessment`.
     #[must_use]
     pub fn holds(&self, assessment: &Assessment, facts: &Facts) -> Evaluated {
-        // A term that must hold and does not settles it: `false && x` is false, whatever x is.
-        let settled = self.terms.iter().any(|term| {
-            let text = match &term.tag {
-                Some(key) => facts.tags.as_ref().map(|known| known.value.get(key)),
-                None => term.name.text(assessment),
-            };
-            // What is over the limit is as good as not known: it settles nothing.
-            let open = |text: &str| text.len() > MAX_TEXT || term.values.iter().any(|value| **value == *text);
-            text.is_some_and(|text| !text.is_some_and(open))
-        });
-        if settled {
-            return Evaluated { truth: Truth::False, needs: Needs::NONE, error: None };
+        let mut all_hold = true;
+        for term in &self.terms {
+            match term.holds(assessment, facts) {
+                // `false && x` is false, whatever x is.
+                Truth::False => return Evaluated { truth: Truth::False, needs: Needs::NONE, error: None },
+                Truth::Unknown => all_hold = false,
+                Truth::True => {}
+            }
         }
-        self.evaluate(assessment, facts)
+        match &self.rest {
+            _ if !all_hold => self.evaluate(assessment, facts),
+            // `true && x` is x.
+            Some(rest) => evaluate(rest, assessment, facts),
+            None => Evaluated { truth: Truth::True, needs: Needs::NONE, error: None },
+        }
     }
 
     /// The same as [`Self::holds`], without its short cut: what it is held equal to by a test.
     #[must_use]
     pub fn evaluate(&self, assessment: &Assessment, facts: &Facts) -> Evaluated {
-        // Nesting is limited when a program is compiled; what is left needs under a megabyte, in
-        // debug builds.
-        stacker::maybe_grow(1 << 20, 4 << 20, || self.evaluate_here(assessment, facts))
+        evaluate(&self.ast, assessment, facts)
     }
+}
 
-    fn evaluate_here(&self, assessment: &Assessment, facts: &Facts) -> Evaluated {
-        let view = View { assessment, facts, needs: AtomicU16::new(0) };
-        let mut context = Context::with_env(Arc::clone(&ENV));
-        context.set_variable_resolver(&view);
-        let result = Value::resolve_val(&self.ast, &context);
-        let (truth, error) = match &result {
-            Ok(value) => match value.downcast_ref::<CelBool>() {
-                Some(b) => (Truth::from(*b.inner()), None),
-                None => (Truth::Unknown, Some("the result is neither true nor false".to_owned())),
-            },
-            Err(error) => (Truth::Unknown, Some(error.to_string())),
+impl Term {
+    /// Whether it holds, as far as that can be told without the evaluator.
+    fn holds(&self, assessment: &Assessment, facts: &Facts) -> Truth {
+        let text = match &self.tag {
+            Some(key) => facts.tags.as_ref().map(|known| known.value.get(key)),
+            None => self.name.text(assessment),
         };
-        let mut needs = Needs::NONE;
-        let mut error = error;
-        if truth == Truth::Unknown {
-            let missing = view.needs.load(Ordering::Relaxed);
-            needs = Need::ALL.into_iter().filter(|n| missing & 1_u16.checked_shl(*n as u32).unwrap_or(0) != 0).fold(
-                Needs::NONE,
-                |mut all, need| {
-                    all.add(need);
-                    all
-                },
-            );
-            if needs.is_empty() {
-                needs.add(Need::Expression);
-            } else {
-                error = None;
-            }
+        match text {
+            None => Truth::Unknown,
+            Some(None) => Truth::False,
+            // What is over the limit is as good as not known.
+            Some(Some(text)) if text.len() > MAX_TEXT => Truth::Unknown,
+            Some(Some(text)) => self.values.iter().any(|value| **value == *text).into(),
         }
-        Evaluated { truth, needs, error }
     }
+}
+
+fn evaluate(ast: &IdedExpr, assessment: &Assessment, facts: &Facts) -> Evaluated {
+    // Nesting is limited when a program is compiled; what is left needs under a megabyte, in
+    // debug builds.
+    stacker::maybe_grow(1 << 20, 4 << 20, || evaluate_here(ast, assessment, facts))
+}
+
+fn evaluate_here(ast: &IdedExpr, assessment: &Assessment, facts: &Facts) -> Evaluated {
+    let view = View { assessment, facts, needs: AtomicU16::new(0) };
+    let mut context = Context::with_env(Arc::clone(&ENV));
+    context.set_variable_resolver(&view);
+    let result = Value::resolve_val(ast, &context);
+    let (truth, error) = match &result {
+        Ok(value) => match value.downcast_ref::<CelBool>() {
+            Some(b) => (Truth::from(*b.inner()), None),
+            None => (Truth::Unknown, Some("the result is neither true nor false".to_owned())),
+        },
+        Err(error) => (Truth::Unknown, Some(error.to_string())),
+    };
+    let mut needs = Needs::NONE;
+    let mut error = error;
+    if truth == Truth::Unknown {
+        let missing = view.needs.load(Ordering::Relaxed);
+        needs = Need::ALL.into_iter().filter(|n| missing & 1_u16.checked_shl(*n as u32).unwrap_or(0) != 0).fold(
+            Needs::NONE,
+            |mut all, need| {
+                all.add(need);
+                all
+            },
+        );
+        if needs.is_empty() {
+            needs.add(Need::Expression);
+        } else {
+            error = None;
+        }
+    }
+    Evaluated { truth, needs, error }
 }
 
 impl fmt::Debug for Program {
@@ -365,7 +404,7 @@ impl fmt::Debug for Program {
 
 impl Clone for Program {
     fn clone(&self) -> Self {
-        Self { source: self.source.clone(), ast: self.ast.clone(), terms: self.terms.clone() }
+        Self { source: self.source.clone(), ast: self.ast.clone(), terms: self.terms.clone(), rest: self.rest.clone() }
     }
 }
 
@@ -629,15 +668,39 @@ fn fold_case(name: &IdedExpr, literal: &mut IdedExpr) {
     }
 }
 
-fn collect_terms(node: &IdedExpr, terms: &mut Vec<Term>) {
-    let Expr::Call(call) = &node.expr else { return };
-    let [left, right] = call.args.as_slice() else { return };
+/// Takes the terms out of a conjunction. Returns what is left of it.
+fn split(node: &IdedExpr, terms: &mut Vec<Term>) -> Option<IdedExpr> {
+    if let Expr::Call(call) = &node.expr
+        && call.func_name == operators::LOGICAL_AND
+        && let [left, right] = call.args.as_slice()
+    {
+        return match (split(left, terms), split(right, terms)) {
+            (Some(left), Some(right)) => {
+                let call = CallExpr { func_name: call.func_name.clone(), target: None, args: vec![left, right] };
+                Some(IdedExpr { id: node.id, expr: Expr::Call(call) })
+            }
+            (one, other) => one.or(other),
+        };
+    }
+    match term(node) {
+        Some(term) => {
+            terms.push(term);
+            None
+        }
+        None => Some(node.clone()),
+    }
+}
+
+/// A comparison that needs no evaluator: `name == 'literal'`, `name in ['literal', …]`.
+fn term(node: &IdedExpr) -> Option<Term> {
+    let Expr::Call(call) = &node.expr else { return None };
+    let [left, right] = call.args.as_slice() else { return None };
     let text = |node: &IdedExpr| match &node.expr {
         Expr::Literal(LiteralValue::String(text)) => Some(Box::<str>::from(text.inner())),
         _ => None,
     };
     let name = |node: &IdedExpr| match &node.expr {
-        Expr::Ident(text) => Name::of(text).map(|name| (name, None)),
+        Expr::Ident(text) => Name::of(text).filter(|name| name.is_text()).map(|name| (name, None)),
         Expr::Select(select) if !select.test => match &select.operand.expr {
             Expr::Ident(text) if text == Name::Tags.as_str() => Some((Name::Tags, Some(select.field.as_str().into()))),
             _ => None,
@@ -645,25 +708,17 @@ fn collect_terms(node: &IdedExpr, terms: &mut Vec<Term>) {
         _ => None,
     };
     match call.func_name.as_str() {
-        operators::LOGICAL_AND => {
-            collect_terms(left, terms);
-            collect_terms(right, terms);
-        }
         operators::EQUALS => {
-            let pair = name(left).zip(text(right)).or_else(|| name(right).zip(text(left)));
-            if let Some(((name, tag), value)) = pair {
-                terms.push(Term { name, tag, values: vec![value] });
-            }
+            let ((name, tag), value) = name(left).zip(text(right)).or_else(|| name(right).zip(text(left)))?;
+            Some(Term { name, tag, values: vec![value] })
         }
         operators::IN => {
-            if let (Some((name, tag)), Expr::List(list)) = (name(left), &right.expr)
-                && let Some(values) = list.elements.iter().map(text).collect::<Option<Vec<_>>>()
-                && !values.is_empty()
-            {
-                terms.push(Term { name, tag, values });
-            }
+            let Expr::List(list) = &right.expr else { return None };
+            let (name, tag) = name(left)?;
+            let values = list.elements.iter().map(text).collect::<Option<Vec<_>>>()?;
+            Some(Term { name, tag, values }).filter(|term| !term.values.is_empty())
         }
-        _ => {}
+        _ => None,
     }
 }
 
