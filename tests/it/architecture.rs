@@ -70,7 +70,7 @@ fn the_pure_crates_do_no_io() {
 }
 
 #[test]
-fn one_file_reads_the_environment_and_one_knows_cel() {
+fn one_file_reads_the_environment_and_one_place_knows_cel() {
     let grep = |pattern: &str| {
         let output = Command::new("git")
             .args(["grep", "-l", "--untracked", pattern, "--", "shared/*.rs", "functions/*.rs"])
@@ -80,7 +80,8 @@ fn one_file_reads_the_environment_and_one_knows_cel() {
         String::from_utf8(output.stdout).expect("text").lines().map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(grep("env::var"), ["shared/pipeline/src/config.rs"]);
-    assert_eq!(grep("use cel::"), ["shared/domain/src/expr.rs"]);
+    let cel = grep("use cel::");
+    assert!(cel.iter().all(|file| file.starts_with("shared/domain/src/expr")), "{cel:?}");
     assert_eq!(grep("Timestamp::now()"), ["shared/pipeline/src/system.rs"]);
     assert_eq!(grep("reqwest::Client::builder"), ["shared/http/src/lib.rs"]);
 }
