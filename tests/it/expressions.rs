@@ -101,6 +101,24 @@ fn no_source_within_the_size_limit_brings_the_process_down() {
 }
 
 #[test]
+fn the_deepest_program_is_evaluated_within_the_room_that_is_asked_for() {
+    // Just above the room at which no larger stack is taken.
+    let inside = |program: Program| {
+        let assessment = assessment();
+        let work = move || program.evaluate(&assessment, &Facts::none(random::now())).truth;
+        let thread = std::thread::Builder::new().stack_size((1 << 20) + (192 << 10)).spawn(work).expect("a thread");
+        thread.join().expect("no overflow")
+    };
+    let deepest = |make: &dyn Fn(usize) -> String| {
+        (1..=64).rev().find_map(|depth| Program::compile(&make(depth)).ok()).expect("some depth is allowed")
+    };
+    inside(deepest(&|depth| format!("{}1 > 0", "1+".repeat(depth))));
+    inside(deepest(&|depth| format!("{}true", "!".repeat(depth))));
+    inside(deepest(&|depth| format!("areas.all(a, {}1 > 0)", "1+".repeat(depth))));
+    inside(deepest(&|depth| format!("{}name{} == ''", "string(".repeat(depth), ")".repeat(depth))));
+}
+
+#[test]
 fn the_keys_of_tags_have_no_case_and_a_missing_tag_is_null() {
     let assessment = assessment();
     let mut facts = Facts::none(random::now());

@@ -332,6 +332,15 @@ async fn a_delivery_over_the_nesting_limit_is_kept_whole() {
 }
 
 #[tokio::test]
+async fn deciding_anew_is_no_news_from_an_account() {
+    let bench = bench(RULES, "version: 1").await;
+    bench.accept(Form::Plain, &Export { snapshot: true, ..Export::default() }.text()).await;
+    bench.clock.set("2026-11-29T13:00:00Z");
+    bench.pipeline.retry_undetermined().await.expect("tried");
+    assert_eq!(bench.pipeline.deaf().await.expect("asked").len(), 1, "nothing came for nine days");
+}
+
+#[tokio::test]
 async fn an_account_without_a_snapshot_for_eight_days_is_deaf() {
     let bench = bench(RULES, FACTS).await;
     bench.accept(Form::Plain, &Export { snapshot: true, ..Export::default() }.text()).await;

@@ -266,15 +266,14 @@ fn load_here(files: &[SourceText]) -> Result<(Loaded, Mistakes), Mistakes> {
         }
         mistakes.extend(here.finish());
     }
-    let rules = RuleSet::new(rules, String::new());
-    if !mistakes.fatal() {
-        warn_of_unreachable(&rules, files, &places, &mut mistakes);
-    }
-    let rules = rules.into_rules();
     // The texts alone: the same rules are the same rule set from wherever they are read.
     let texts: Vec<&str> = files.iter().map(|file| file.text.as_str()).collect();
     let digest = digest::digest(&texts).unwrap_or_default();
-    mistakes.into_result(Some(Loaded { rules: RuleSet::new(rules, digest), tests }))
+    let rules = RuleSet::new(rules, digest);
+    if !mistakes.fatal() {
+        warn_of_unreachable(&rules, files, &places, &mut mistakes);
+    }
+    mistakes.into_result(Some(Loaded { rules, tests }))
 }
 
 /// Says which rules can never govern, as one before them holds for everything.

@@ -253,14 +253,7 @@ fn evaluate_here(ast: &IdedExpr, assessment: &Assessment, facts: &Facts) -> Eval
     let mut needs = Needs::NONE;
     let mut error = error;
     if truth == Truth::Unknown {
-        let missing = view.needs.load(Ordering::Relaxed);
-        needs = Need::ALL.into_iter().filter(|n| missing & 1_u16.checked_shl(*n as u32).unwrap_or(0) != 0).fold(
-            Needs::NONE,
-            |mut all, need| {
-                all.add(need);
-                all
-            },
-        );
+        needs = Needs::from_bits(view.needs.load(Ordering::Relaxed));
         if needs.is_empty() {
             needs.add(Need::Expression);
         } else {
@@ -327,7 +320,7 @@ fn term(node: &IdedExpr) -> Option<Term> {
         _ => None,
     };
     let name = |node: &IdedExpr| match &node.expr {
-        Expr::Ident(text) => Name::of(text).filter(|name| name.is_text()).map(|name| (name, None)),
+        Expr::Ident(text) => Name::of(text).map(|name| (name, None)),
         Expr::Select(select) if !select.test => match &select.operand.expr {
             Expr::Ident(text) if text == Name::Tags.as_str() => Some((Name::Tags, Some(select.field.as_str().into()))),
             _ => None,

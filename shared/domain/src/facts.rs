@@ -135,7 +135,8 @@ impl Need {
         }
     }
 
-    fn bit(self) -> u16 {
+    /// Its place in the bits of [`Needs`].
+    pub(crate) fn bit(self) -> u16 {
         1_u16.checked_shl(self as u32).unwrap_or(0)
     }
 }
@@ -143,6 +144,23 @@ impl Need {
 impl Needs {
     /// Nothing.
     pub const NONE: Self = Self(0);
+
+    /// Those whose bits ([`Need::bit`]) are set.
+    pub(crate) fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
+    /// Everything.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::from(Need::ALL.to_vec())
+    }
+
+    /// What both lack.
+    #[must_use]
+    pub fn shared_with(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
 
     /// Adds one.
     pub fn add(&mut self, need: Need) {

@@ -100,12 +100,6 @@ impl RuleSet {
         &self.rules
     }
 
-    /// The rules alone, in order.
-    #[must_use]
-    pub fn into_rules(self) -> Vec<Rule> {
-        self.rules
-    }
-
     /// Names the text that the rules were read from.
     #[must_use]
     pub fn digest(&self) -> &str {

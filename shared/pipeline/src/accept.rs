@@ -179,11 +179,9 @@ impl Pipeline {
     /// When the store does not answer.
     pub async fn retry_undetermined(&self) -> Result<usize, PipelineError> {
         let waiting = self.store.undetermined().await?;
-        let changes = waiting.into_iter().filter(Assessment::is_open).map(|one| self.decider.decide(one)).collect();
-        let decided = self.record(changes, &[]).await?;
-        let settled =
-            decided.iter().filter(|one| one.problem.as_ref().is_some_and(|problem| !problem.is_undetermined()));
-        Ok(settled.count())
+        let changes: Vec<Change> = waiting.into_iter().map(|one| self.decider.decide(one)).collect();
+        let settled = self.store.settle(&changes, self.now()).await?;
+        Ok(settled.iter().filter(|problem| !problem.is_undetermined()).count())
     }
 
     pub(crate) fn parked(

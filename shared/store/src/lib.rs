@@ -209,6 +209,11 @@ pub trait Store: Send + Sync {
     /// the transaction. The same again still decides what was undetermined and no longer is.
     async fn record(&self, changes: &[Change], parked: &[Parked], now: Timestamp) -> Result<Vec<Recorded>, StoreError>;
 
+    /// Decides what was undetermined and no longer is, about the reports that are held. Unlike
+    /// [`Store::record`] this is no news from anybody: inputs stay as old as they are. Returns the
+    /// problems that were settled.
+    async fn settle(&self, changes: &[Change], now: Timestamp) -> Result<Vec<Problem>, StoreError>;
+
     /// The assessments of problems that could not be decided for want of facts.
     async fn undetermined(&self) -> Result<Vec<Assessment>, StoreError>;
 

@@ -4,6 +4,7 @@ use std::{path::Path, str::FromStr, time::Duration};
 
 use amend_domain::{
     Assessment, Problem, ProblemId, ResourceId,
+    assessment::Version,
     problem::{Place, State},
 };
 use async_trait::async_trait;
@@ -160,6 +161,59 @@ async fn put_decision(
     Ok(())
 }
 
+/// Names a version among those of one assessment.
+fn version_name(version: &Version) -> String {
+    let micros = version.micros.map_or_else(|| "-".to_owned(), |micros| micros.to_string());
+    format!("{micros}|{}", version.fingerprint)
+}
+
+async fn get_problem(
+    transaction: &mut Transaction<'_, Driver>,
+    tenant: &str,
+    id: &ProblemId,
+) -> Result<Option<Problem>, StoreError> {
+    let query = sqlx::query_scalar::<_, String>(sql::GET_PROBLEM).bind(tenant).bind(id.as_str());
+    let body = query.fetch_optional(&mut **transaction).await.map_err(failed("read a problem"))?;
+    body.map(|body| read("problems", &body)).transpose()
+}
+
+/// Time, rank and name of the version of an assessment that is held.
+type Held = (Option<i64>, i64, String);
+
+async fn get_held(
+    transaction: &mut Transaction<'_, Driver>,
+    tenant: &str,
+    id: &str,
+) -> Result<Option<Held>, StoreError> {
+    let query = sqlx::query_as(sql::GET_ASSESSMENT).bind(tenant).bind(id);
+    query.fetch_optional(&mut **transaction).await.map_err(failed("read an assessment"))
+}
+
+/// Decides a problem that was undetermined, where the decision about the same report can be made now.
+async fn settle_one(
+    transaction: &mut Transaction<'_, Driver>,
+    change: &Change,
+    now: Timestamp,
+) -> Result<Option<Problem>, StoreError> {
+    let Change { assessment, setting, decision, .. } = change;
+    let (tenant, id) = (assessment.tenant.as_str(), assessment.id.as_str());
+    let name = version_name(&assessment.version());
+    // INVARIANT: only the report that is held may settle what was undetermined, never an older one
+    // that comes again.
+    let held = get_held(transaction, tenant, id).await?;
+    if !assessment.is_open() || held.is_none_or(|(_, _, version)| version != name) {
+        return Ok(None);
+    }
+    let problem_id = ProblemId::new(&assessment.tenant, assessment.resource.id.as_str(), setting.as_str());
+    let Some(mut problem) = get_problem(transaction, tenant, &problem_id).await? else { return Ok(None) };
+    if !problem.determine(assessment, decision.clone(), now) {
+        return Ok(None);
+    }
+    put_problem(transaction, &problem).await?;
+    put_decision(transaction, change, &problem_id, &name, now).await?;
+    Ok(Some(problem))
+}
+
 /// Records one change inside a transaction.
 async fn record_one(
     transaction: &mut Transaction<'_, Driver>,
@@ -170,11 +224,7 @@ async fn record_one(
     let fail = failed("record an assessment");
     let (tenant, id) = (assessment.tenant.as_str(), assessment.id.as_str());
     let version = assessment.version();
-    let name = format!(
-        "{}|{}",
-        version.micros.map_or_else(|| "-".to_owned(), |micros| micros.to_string()),
-        version.fingerprint
-    );
+    let name = version_name(&version);
     let problem_id = ProblemId::new(&assessment.tenant, assessment.resource.id.as_str(), setting.as_str());
     if let Some(account) = &assessment.resource.account {
         let statement = if assessment.snapshot { sql::PUT_SNAPSHOT } else { sql::PUT_EVENT };
@@ -185,14 +235,7 @@ async fn record_one(
             .await
             .map_err(&fail)?;
     }
-    let previous: Option<Problem> = sqlx::query_scalar::<_, String>(sql::GET_PROBLEM)
-        .bind(tenant)
-        .bind(problem_id.as_str())
-        .fetch_optional(&mut **transaction)
-        .await
-        .map_err(&fail)?
-        .map(|body| read("problems", &body))
-        .transpose()?;
+    let previous = get_problem(transaction, tenant, &problem_id).await?;
     let added = sqlx::query(sql::ADD_VERSION)
         .bind(tenant)
         .bind(id)
@@ -201,25 +244,11 @@ async fn record_one(
         .execute(&mut **transaction)
         .await
         .map_err(&fail)?;
-    let held: Option<(Option<i64>, i64, String)> = sqlx::query_as(sql::GET_ASSESSMENT)
-        .bind(tenant)
-        .bind(id)
-        .fetch_optional(&mut **transaction)
-        .await
-        .map_err(&fail)?;
     if added.rows_affected() == 0 {
-        let mut problem = previous;
-        // INVARIANT: only the report that is held may settle what was undetermined, never an older
-        // one that comes again.
-        let current = assessment.is_open() && held.is_some_and(|(_, _, version)| version == name);
-        if let Some(problem) = problem.as_mut().filter(|_| current)
-            && problem.determine(assessment, decision.clone(), now)
-        {
-            put_problem(transaction, problem).await?;
-            put_decision(transaction, change, &problem_id, &name, now).await?;
-        }
-        return Ok(Recorded { effect: Effect::Duplicate, missed: false, problem });
+        let settled = settle_one(transaction, change, now).await?;
+        return Ok(Recorded { effect: Effect::Duplicate, missed: false, problem: settled.or(previous) });
     }
+    let held = get_held(transaction, tenant, id).await?;
     // INVARIANT: older never overwrites newer. What has no time is older than anything.
     let stale =
         held.as_ref().is_some_and(|(micros, rank, _)| (version.micros, i64::from(version.rank)) < (*micros, *rank));
@@ -265,6 +294,16 @@ impl Store for Sqlite {
         }
         transaction.commit().await.map_err(failed("record assessments"))?;
         Ok(recorded)
+    }
+
+    async fn settle(&self, changes: &[Change], now: Timestamp) -> Result<Vec<Problem>, StoreError> {
+        let mut transaction = self.begin("settle problems").await?;
+        let mut settled = Vec::new();
+        for change in changes {
+            settled.extend(settle_one(&mut transaction, change, now).await?);
+        }
+        transaction.commit().await.map_err(failed("settle problems"))?;
+        Ok(settled)
     }
 
     async fn undetermined(&self) -> Result<Vec<Assessment>, StoreError> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use amend_catalog::{SourceText, governance, rule_file, rule_test::TestResult};
-use amend_domain::{Assessment, Facts, Needs, ScopeId, Truth, facts::Need};
+use amend_domain::{Assessment, Facts, Needs, ScopeId, Truth};
 use amend_events::{Context, Form, Item, Limits};
 use serde_json::json;
 
@@ -133,19 +133,13 @@ fn lacks(rule: &amend_domain::Rule, assessments: &[Assessment], facts: &[Facts])
         return Some((rule.id.to_string(), "no assessment lies in its scope".into()));
     }
     // What every one of them lacks, the rule can never know.
-    let mut never = Need::ALL.into_iter().fold(Needs::NONE, |mut all, need| {
-        all.add(need);
-        all
-    });
+    let mut never = Needs::all();
     for (assessment, facts) in &inside {
         let mut needs = Needs::NONE;
         for condition in rule.when.iter().flat_map(|set| &set.0) {
             let _ = condition.holds(assessment, facts, &mut needs);
         }
-        never = never.iter().filter(|need| needs.iter().any(|n| n == *need)).fold(Needs::NONE, |mut all, need| {
-            all.add(need);
-            all
-        });
+        never = never.shared_with(needs);
     }
     (!never.is_empty())
         .then(|| (rule.id.to_string(), format!("no assessment in its scope ({}) has {never}", inside.len())))

@@ -116,21 +116,6 @@ impl Name {
         })
     }
 
-    /// Whether it stands for a text, not for a list, a number or tags.
-    pub(super) fn is_text(self) -> bool {
-        !matches!(
-            self,
-            Self::Areas
-                | Self::RiskFactors
-                | Self::AttackPaths
-                | Self::AgeDays
-                | Self::Ancestors
-                | Self::Tags
-                | Self::GroupTags
-                | Self::AccountTags
-        )
-    }
-
     pub(super) fn of(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|name| name.as_str() == text)
     }

@@ -32,7 +32,7 @@ pub(super) struct View<'a> {
 
 impl View<'_> {
     fn missing<'b>(&self, need: Need) -> Option<CowVal<'b, 'b>> {
-        self.needs.fetch_or(1_u16.checked_shl(need as u32).unwrap_or(0), Ordering::Relaxed);
+        self.needs.fetch_or(need.bit(), Ordering::Relaxed);
         None
     }
 
