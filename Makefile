@@ -7,6 +7,8 @@ ONCE ?=
 FUZZ_SECONDS ?= 60
 CARGO_FUZZ_VERSION := 0.13.1
 
+TOOLS := target/tools
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -21,12 +23,29 @@ build: ## Builds the command `amend` (debug)
 run: build ## Starts the service with sample events and shows the decisions (PORT=8080, ONCE=1 to end then)
 	./target/debug/amend demo --serve --port $(PORT) $(if $(ONCE),--once)
 
+.PHONY: tools
+tools: $(TOOLS)/aws/done $(TOOLS)/models/done ## Installs what the tests need beside Rust: moto, and the clouds' own SDKs for Python
+
+$(TOOLS)/aws/done: tests/clouds/requirements.txt
+	python3 -m venv $(TOOLS)/aws
+	$(TOOLS)/aws/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+$(TOOLS)/models/done: shared/models/extract/requirements.txt
+	python3 -m venv $(TOOLS)/models
+	$(TOOLS)/models/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+.PHONY: models
+models: $(TOOLS)/models/done ## Extracts the API descriptions of the calls that fixes name
+	$(TOOLS)/models/bin/python shared/models/extract/extract.py
+
 .PHONY: test
-test: ## Runs every test
+test: tools ## Runs every test
 	$(CARGO) test --locked --workspace
 
 .PHONY: test-long
-test-long: ## Runs the same tests at full size: more random cases, larger data
+test-long: tools ## Runs the same tests at full size: more random cases, larger data
 	AMEND_TESTS=long $(CARGO) test --locked --workspace
 
 .PHONY: check
@@ -34,6 +53,11 @@ check: ## Formatting, lints, generated files: what CI looks at beside the tests
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) doc --locked --workspace --no-deps --quiet
+	$(MAKE) models-check
+
+.PHONY: models-check
+models-check: $(TOOLS)/models/done ## Whether the API descriptions are those that the fixes need, as published
+	$(TOOLS)/models/bin/python shared/models/extract/extract.py --check
 
 .PHONY: generate
 generate: build ## Writes the generated files anew: JSON Schemas, OpenAPI, reference pages

@@ -1,6 +1,9 @@
 //! All integration tests, in one binary. `make test` runs them; `make test-long` at full size.
 
 mod architecture;
+mod aws_calls;
+mod aws_fixes;
+mod catalogue;
 mod configuration;
 mod corpus;
 mod demo;

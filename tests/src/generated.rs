@@ -9,6 +9,8 @@ pub fn files() -> Vec<(&'static str, String)> {
     vec![
         ("docs/reference/rules.schema.json", json(amend_catalog::rule_file::json_schema())),
         ("docs/reference/facts.schema.json", json(amend_catalog::facts_file::json_schema())),
+        ("docs/reference/fixes.schema.json", json(amend_catalog::fix_file::json_schema())),
+        ("docs/reference/fixes.md", fixes()),
         ("docs/reference/amend.schema.json", json(amend_pipeline::config::json_schema())),
         ("docs/reference/openapi.json", json(openapi)),
         ("docs/reference/configuration.md", configuration()),
@@ -29,6 +31,37 @@ fn configuration() -> String {
     page
 }
 
+fn fixes() -> String {
+    let catalogue = crate::harness::catalogue();
+    let mut page = String::from(
+        "# Fixes\n\nWhat ships with Amend. Made from the fix files by `make generate`; `amend catalog show ID` prints a whole one.\n\n\
+         \"At most\" is the most that any rule may have it do.\n",
+    );
+    for (cloud, name) in [("azure", "Azure"), ("aws", "AWS"), ("gcp", "Google Cloud")] {
+        page.push_str(&format!(
+            "\n## {name}\n\n| fix | what it does | disruption | undo | reach | at most | calls that write |\n\
+             | --- | --- | --- | --- | --- | --- | --- |\n"
+        ));
+        for file in catalogue.iter().filter(|file| file.fix.cloud().as_str() == cloud) {
+            let fix = &file.fix;
+            let mut calls: Vec<String> = fix.writes.iter().map(|write| format!("`{}`", write.call)).collect();
+            calls.dedup();
+            page.push_str(&format!(
+                "| `{}` | [{}]({}) | {} | {} | {} | {} | {} |\n",
+                fix.id,
+                fix.title,
+                fix.docs,
+                fix.impact.disruption.as_str(),
+                fix.impact.reversible.as_str(),
+                fix.impact.reach.as_str(),
+                fix.most().as_str(),
+                calls.join(", "),
+            ));
+        }
+    }
+    page
+}
+
 fn expressions() -> String {
     let mut page = String::from(
         "# Names in expressions\n\nWhat `expr` conditions can ask about. Made from the code by `make generate`.\n\n\
@@ -42,8 +75,12 @@ fn expressions() -> String {
             if name.ignores_case() { "yes" } else { "no" }
         ));
     }
+    page.push_str("\nIn fixes there are, beside CEL's own:\n\n| function | what it gives |\n| --- | --- |\n");
+    for (form, what) in expr::formula::FUNCTIONS {
+        page.push_str(&format!("| `{form}` | {what} |\n"));
+    }
     page.push_str(&format!(
-        "\nFunctions: {}; the macros `has`, `all`, `exists`, `exists_one`, `map`, `filter`; the operators of CEL.\n\n\
+        "\nFunctions of rules: {}; the macros `has`, `all`, `exists`, `exists_one`, `map`, `filter`; the operators of CEL.\n\n\
          Limits: {} bytes of source, nesting of {}, lists of {}, texts of {} bytes.\n",
         expr::FUNCTIONS.iter().map(|f| format!("`{f}`")).collect::<Vec<_>>().join(", "),
         expr::MAX_SOURCE,

@@ -3,12 +3,12 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
 
-use amend_catalog::{SourceText, facts_file};
+use amend_catalog::{Catalogue, SourceText, facts_file};
 use amend_domain::{
     TenantId,
     ports::{Clock, Ids},
@@ -74,6 +74,13 @@ pub fn moment(text: &str) -> Timestamp {
     text.parse().expect(text)
 }
 
+/// The fixes that ship with Amend, read once.
+pub fn catalogue() -> Arc<Catalogue> {
+    static READ: OnceLock<Arc<Catalogue>> = OnceLock::new();
+    let read = || Arc::new(Catalogue::load(&Catalogue::shipped(), &[]).expect("fixes without mistakes").0);
+    Arc::clone(READ.get_or_init(read))
+}
+
 /// A pipeline with its clock and store.
 pub struct Bench {
     pub pipeline: Arc<Pipeline>,
@@ -99,6 +106,7 @@ pub async fn bench_in(folder: tempfile::TempDir, rules: &str, facts: &str) -> Be
         rule_files: vec![SourceText::new("rules.yaml", rules)],
         facts,
         clock: clock.clone(),
+        catalogue: catalogue(),
         tenant: TenantId::new(TENANT),
         truths: Vec::new(),
         limits: Limits::default(),

@@ -1,6 +1,7 @@
 //! What tests, benches and fuzz targets share: a pipeline on a temporary store, random rules and
 //! assessments, the entry points that are fuzzed, and the generated files.
 
+pub mod clouds;
 pub mod fuzz;
 pub mod generated;
 pub mod harness;

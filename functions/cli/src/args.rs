@@ -56,6 +56,24 @@ pub enum Command {
     /// Checks, tests, imports and exports rules.
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Says what a fix would change, in full; writes nothing.
+    Plan(Plan),
+    /// Does what a plan says, reads it back, and keeps what is needed to undo it.
+    Fix(FixArguments),
+    /// Prints a script for the clouds' own command lines that does what a plan says.
+    Script(Script),
+    /// Prints the least that the fixes need to be allowed, as roles: to read, to write, to undo.
+    Roles(Roles),
+    /// Brings back what was there before a remediation.
+    Undo {
+        /// The remediation's id, or the start of it.
+        id: String,
+    },
+    /// Lists what was fixed and undone, newest first; with an id, tells all about one.
+    Remediations(Remediations),
+    /// Lists, checks and tests the fixes.
+    #[command(subcommand)]
+    Catalog(CatalogCommand),
     /// Shows records that could not be read, and tries them again.
     #[command(subcommand)]
     Unreadable(UnreadableCommand),
@@ -165,6 +183,113 @@ pub enum RulesCommand {
         files: Vec<PathBuf>,
     },
     /// Prints the JSON Schema of rule files, for editors.
+    Schema,
+}
+
+#[derive(Args, Debug)]
+pub struct Plan {
+    /// A fix (`aws.s3.block-public-access`), a recommendation (`securityhub:S3.8`) or a problem (`p-…`).
+    pub what: String,
+    /// Of a fix: the resource, by its native name.
+    #[arg(long, conflicts_with = "open")]
+    pub resource: Option<String>,
+    /// Of a fix: every open problem that it would close.
+    #[arg(long)]
+    pub open: bool,
+    /// The resource's account, where its name does not tell.
+    #[arg(long, requires = "resource")]
+    pub account: Option<String>,
+    /// The resource's region, where its name does not tell.
+    #[arg(long, requires = "resource")]
+    pub region: Option<String>,
+    /// A value that the fix needs: `NAME=VALUE`.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
+    /// Also shows the calls.
+    #[arg(long)]
+    pub calls: bool,
+    /// Keeps the plan in this file, for `amend fix --plan`.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Script {
+    /// A fix (`aws.s3.block-public-access`) or a recommendation (`securityhub:S3.8`).
+    #[arg(required_unless_present = "plan", conflicts_with = "plan")]
+    pub fix: Option<String>,
+    /// The resource, by its native name.
+    #[arg(long, required_unless_present = "plan")]
+    pub resource: Option<String>,
+    /// The resource's account, where its name does not tell.
+    #[arg(long)]
+    pub account: Option<String>,
+    /// The resource's region, where its name does not tell.
+    #[arg(long)]
+    pub region: Option<String>,
+    /// A value that the fix needs: `NAME=VALUE`.
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub params: Vec<String>,
+    /// Of plans that `amend plan --out` kept; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct Roles {
+    /// Only for these fixes.
+    #[arg(long = "fix", value_name = "FIX")]
+    pub fixes: Vec<String>,
+    /// Only for this cloud: azure, aws or gcp.
+    #[arg(long)]
+    pub cloud: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct FixArguments {
+    /// The plan, as `amend plan --out` kept it; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub plan: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct Remediations {
+    /// A remediation's id, or the start of it.
+    pub id: Option<String>,
+    /// Only those of this resource.
+    #[arg(long)]
+    pub resource: Option<String>,
+    /// Only those in this state.
+    #[arg(long)]
+    pub state: Option<String>,
+    /// At most this many.
+    #[arg(long, default_value_t = 100)]
+    pub limit: u32,
+    /// Goes on with those that have not ended, such as after a crash.
+    #[arg(long)]
+    pub resume: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CatalogCommand {
+    /// Lists the fixes.
+    List,
+    /// Shows one fix: its file.
+    Show {
+        /// Its id, or a recommendation that it closes.
+        fix: String,
+    },
+    /// Shows every mistake in fix files, with its place and what to do.
+    Check {
+        /// The files; without them, those that ship with Amend and those of the configuration.
+        files: Vec<PathBuf>,
+    },
+    /// Runs the tests that stand in fix files. Nothing leaves this machine.
+    Test {
+        /// The files; without them, those that ship with Amend and those of the configuration.
+        files: Vec<PathBuf>,
+    },
+    /// Prints the JSON Schema of fix files, for editors.
     Schema,
 }
 

@@ -81,6 +81,12 @@ impl From<amend_http::HttpError> for Failure {
     }
 }
 
+impl From<amend_pipeline::remedy::RemedyError> for Failure {
+    fn from(error: amend_pipeline::remedy::RemedyError) -> Self {
+        PipelineError::Remedy(error).into()
+    }
+}
+
 /// The causes below an error, as one text: they are shown, not handled.
 fn boxed_source(error: &dyn Error) -> Option<Box<dyn Error + Send + Sync>> {
     let causes: Vec<String> = std::iter::successors(error.source(), |error: &&dyn Error| (*error).source())

@@ -9,6 +9,7 @@ use amend_catalog::{Level, Mistake, Mistakes};
 use amend_pipeline::rows::ProblemRow;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Table, Width, presets};
+use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -112,6 +113,27 @@ impl Output {
     pub fn toned(self, tone: Tone, text: &str) -> String {
         let style = tone.style();
         format!("{style}{text}{style:#}")
+    }
+
+    /// A bar for work of this many steps, on standard error, for people at a terminal.
+    pub fn progress(self, steps: usize, what: &str) -> ProgressBar {
+        if self.format != Format::Human {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new(u64::try_from(steps).unwrap_or(u64::MAX));
+        let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {elapsed}");
+        bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message(what.to_owned())
+    }
+
+    /// A sign of life for work whose length nobody knows.
+    pub fn spinner(self, what: &str) -> ProgressBar {
+        if self.format != Format::Human {
+            return ProgressBar::hidden();
+        }
+        let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
+        let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        bar.enable_steady_tick(std::time::Duration::from_millis(120));
+        bar.with_message(what.to_owned())
     }
 
     /// Writes a value as JSON.
@@ -315,7 +337,8 @@ fn short_account(account: &str) -> String {
 
 /// `1 problem`, `2 problems`.
 pub fn counted(count: usize, thing: &str) -> String {
-    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+    let end = if thing.ends_with('x') { "es" } else { "s" };
+    format!("{count} {thing}{}", if count == 1 { "" } else { end })
 }
 
 /// A moment's date, UTC.

@@ -5,15 +5,20 @@ use std::{
     sync::Arc,
 };
 
-use amend_catalog::{SourceText, facts_file, facts_file::FactsFile, starter_rules};
+use amend_catalog::{Catalogue, SourceText, facts_file, facts_file::FactsFile, starter_rules};
+use amend_cloud::{Clouds, aws::Aws, azure::Azure, gcp::Gcp};
 use amend_domain::ports::Clock as _;
 use amend_pipeline::{
     Config, Decider, Pipeline, config, decider,
+    fixer::Fixer,
     system::{SystemClock, UlidIds},
 };
 use amend_store::Sqlite;
 
-use crate::{failure::Failure, output::Output};
+use crate::{
+    failure::Failure,
+    output::{Output, Tone},
+};
 
 /// Reads a text file, or standard input where the path is `-`.
 pub fn read_text(path: &Path) -> Result<SourceText, Failure> {
@@ -68,6 +73,66 @@ pub fn facts(config: &Config) -> Result<FactsFile, Failure> {
     facts_file::load(&file, read).map_err(|mistakes| Failure::mistakes("the facts cannot be used", mistakes))
 }
 
+/// The files of a user's own fixes.
+pub fn own_fixes(config: &Config) -> Result<Vec<SourceText>, Failure> {
+    let Some(folder) = &config.fix_folder else { return Ok(Vec::new()) };
+    let fail = |error: std::io::Error| {
+        let hint = "check `fixes.folder` in amend.yaml";
+        Failure::new(format!("cannot read the folder {}", folder.display()), Some(Box::new(error)), Some(hint))
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        if path.extension().is_some_and(|end| end == "yaml" || end == "yml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.iter().map(|path| read_text(path)).collect()
+}
+
+/// The fixes: those that ship with Amend, and those of the configuration.
+pub fn catalogue(config: &Config, output: Output) -> Result<Arc<Catalogue>, Failure> {
+    let loaded = Catalogue::load(&Catalogue::shipped(), &own_fixes(config)?);
+    let (catalogue, warnings) = loaded.map_err(|mistakes| Failure::mistakes("the fixes cannot be used", mistakes))?;
+    output.mistakes(&warnings);
+    match &config.fix_digest {
+        // INVARIANT: a pinned catalogue is used as it was pinned, or not at all.
+        Some(pinned) if pinned != catalogue.digest() => {
+            let message = format!("the fixes are not those that are pinned: their digest is {}", catalogue.digest());
+            Err(Failure::new(message, None, Some("look at what changed, then set `fixes.digest` in amend.yaml to it")))
+        }
+        _ => Ok(Arc::new(catalogue)),
+    }
+}
+
+/// What plans and fixes, as configured.
+pub async fn fixer(config: &Config, output: Output) -> Result<Fixer, Failure> {
+    for (cloud, endpoint) in [
+        ("AWS", &config.aws.dangerous_endpoint),
+        ("Azure", &config.azure.dangerous_endpoint),
+        ("Google Cloud", &config.gcp.dangerous_endpoint),
+    ] {
+        if let Some(endpoint) = endpoint {
+            output.note(&output.toned(Tone::Warn, &format!("warning: every call to {cloud} goes to {endpoint}")));
+        }
+    }
+    let store = Sqlite::open(&config.store).await?;
+    let clouds = Clouds {
+        aws: Aws::new(config.aws.clone()),
+        azure: Azure::new(config.azure.clone()),
+        gcp: Gcp::new(config.gcp.clone()),
+    };
+    let catalogue = catalogue(config, output)?;
+    Ok(Fixer::new(catalogue, Arc::new(clouds), Arc::new(store), Arc::new(SystemClock), Arc::new(UlidIds::default())))
+}
+
+/// An error with its causes, on one line.
+pub fn whole(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error: &&dyn std::error::Error| (*error).source());
+    std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
+}
+
 /// What decides, as configured.
 pub fn decider(config: &Config, output: Output) -> Result<Decider, Failure> {
     decider_of(config, rule_files(config)?, facts(config)?, output)
@@ -84,6 +149,7 @@ pub fn decider_of(
         rule_files,
         facts,
         clock: Arc::new(SystemClock),
+        catalogue: catalogue(config, output)?,
         tenant: config.tenant.clone(),
         truths: config.truths.clone(),
         limits: config.limits,

@@ -5,15 +5,21 @@
 //! ([`yaml`]), the tree against the table of its members ([`shape`], from which the JSON Schema for
 //! editors comes too), and the tree to types, here per kind of file. No I/O: callers read files.
 
+pub mod catalogue;
 pub mod facts_file;
+pub mod fix_file;
+pub mod fix_test;
 pub mod governance;
 pub mod mistakes;
+pub mod permissions;
 pub mod rule_file;
 pub mod rule_test;
+pub mod script;
 pub mod settings_file;
 pub mod shape;
 pub mod yaml;
 
+pub use catalogue::Catalogue;
 pub use mistakes::{Level, Mistake, Mistakes};
 
 /// A text and the name under which a person knows it, such as its path.

@@ -97,6 +97,13 @@ impl Mistakes {
         self.list.iter().any(|mistake| mistake.level == Level::Error)
     }
 
+    /// Adds an error about a file as a whole.
+    pub fn add_to(&mut self, source: &SourceText, message: impl Into<String>) {
+        let mut collector = Collector::new(source);
+        collector.error_at(0..0, message, None);
+        self.extend(collector.finish());
+    }
+
     /// Adds those of another file.
     pub fn extend(&mut self, other: Self) {
         self.list.extend(other.list);
@@ -174,6 +181,12 @@ impl Collector {
     #[must_use]
     pub fn has_error_at(&self, node: &Node) -> bool {
         self.found.list.iter().any(|mistake| mistake.level == Level::Error && mistake.span == node.span)
+    }
+
+    /// Whether an error was said of anything.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.found.fatal()
     }
 
     /// An error at `node`.

@@ -76,7 +76,9 @@ pub fn check(node: &Node, kind: Kind, mistakes: &mut Collector) -> bool {
         (Kind::Any, _)
         | (Kind::Text, Value::Text(_) | Value::Number(_) | Value::Bool(_))
         | (Kind::Bool, Value::Bool(_)) => true,
-        (Kind::Word(words), Value::Text(text)) => {
+        // `yes` and `no` are truth values to YAML; what counts is what people wrote.
+        (Kind::Word(words), Value::Text(_) | Value::Bool(_)) => {
+            let text = &mistakes.text(node);
             if words.contains(&text.as_str()) {
                 return true;
             }

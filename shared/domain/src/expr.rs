@@ -1,4 +1,5 @@
-//! Expressions in rules: CEL, within limits. This file and its folder alone know the `cel` crate.
+//! Expressions in rules, and in fixes (`formula`): CEL, within limits. This file and its folder alone
+//! know the `cel` crate.
 //!
 //! A program is checked when it is compiled (names, functions, size, nesting) and then evaluated
 //! on borrowed data: nothing is copied but what the expression asks for. What is not known makes
@@ -6,6 +7,7 @@
 //! never loops: there are no loops to write, and lists are short.
 
 mod check;
+pub mod formula;
 mod names;
 mod view;
 
@@ -30,7 +32,7 @@ use cel::{
 pub use names::Name;
 
 use self::{
-    check::{Checker, byte_offset, plain_parse_error, too_deep},
+    check::{Dialect, parse},
     view::View,
 };
 use crate::{
@@ -125,52 +127,16 @@ impl Program {
     }
 
     fn compile_here(source: &str) -> Result<Self, ExprError> {
-        let whole = 0..source.len();
-        let fail = |message: String, hint: &str, span: Range<usize>| {
-            let hint = (!hint.is_empty()).then(|| hint.to_owned());
-            Err(ExprError { message, hint, span })
-        };
-        if source.trim().is_empty() {
-            return fail("the expression is empty".into(), "write a condition such as `tags.env == 'prod'`", whole);
-        }
-        if source.len() > MAX_SOURCE {
-            return fail(
-                format!("the expression has {} bytes; at most {MAX_SOURCE} are allowed", source.len()),
-                "split the rule, or use conditions (`severity:`, `tag:`) for parts of it",
-                whole,
-            );
-        }
-        // INVARIANT: what reaches the parser cannot exhaust the stack, in debug builds either.
-        if let Some(at) = too_deep(source) {
-            return fail(
-                format!("the expression nests deeper than {MAX_DEPTH}"),
-                "split the rule",
-                at..at.saturating_add(1),
-            );
-        }
-        let (mut ast, info) =
-            ENV.parser().max_recursion_depth(96).parse_with_source_info(source).map_err(|errors| {
-                let first = errors.errors.first();
-                let message = first.map_or_else(|| "not an expression".to_owned(), |e| plain_parse_error(&e.msg));
-                let at = first.map_or(0, |e| byte_offset(source, e.pos));
-                let single =
-                    source.replace("==", "").replace("!=", "").replace("<=", "").replace(">=", "").contains('=');
-                let hint = single.then(|| "compare with `==`".to_owned());
-                ExprError { message, hint, span: at..at.saturating_add(1).min(source.len()).max(at) }
-            })?;
-        let mut checker = Checker { source, info: &info, locals: Vec::new(), patterns: Vec::new() };
+        let (ast, _) = parse(source, &ENV, Dialect::Rule)?;
         if matches!(ast.expr, Expr::Ident(_) | Expr::List(_) | Expr::Literal(_))
             && !matches!(ast.expr, Expr::Literal(LiteralValue::Boolean(_)))
         {
-            let hint = "compare it: `severity == 'high'`";
-            checker.check(&mut ast, 1, false)?;
-            return fail("this is neither true nor false".into(), hint, whole);
+            return Err(ExprError {
+                message: "this is neither true nor false".into(),
+                hint: Some("compare it: `severity == 'high'`".into()),
+                span: 0..source.len(),
+            });
         }
-        checker.check(&mut ast, 1, false)?;
-        let compiled = std::mem::take(&mut checker.patterns);
-        let mut patterns = PATTERNS.write().unwrap_or_else(PoisonError::into_inner);
-        patterns.extend(compiled);
-        drop(patterns);
         let mut terms = Vec::new();
         let rest = split(&ast, &mut terms);
         Ok(Self { source: source.into(), ast, terms, rest })

@@ -11,8 +11,10 @@ pub mod digest;
 pub mod explain;
 pub mod expr;
 pub mod facts;
+pub mod fix;
 pub mod ids;
 pub mod pattern;
+pub mod plan;
 pub mod ports;
 pub mod problem;
 pub mod resource;
@@ -20,6 +22,7 @@ pub mod rule;
 pub mod ruleset;
 pub mod scope;
 pub mod settings;
+pub mod target;
 pub mod timeframe;
 pub mod truth;
 

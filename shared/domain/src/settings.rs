@@ -45,15 +45,29 @@ impl Settings {
     /// # Errors
     /// Names a recommendation that is listed under two settings.
     pub fn new(settings: BTreeMap<String, Vec<RecommendationKey>>) -> Result<Self, String> {
-        let mut table = FxHashMap::default();
-        for (name, keys) in settings {
-            for key in keys {
-                if let Some(other) = table.insert(key.clone(), Setting::new(&name)) {
-                    return Err(format!("`{key}` is listed under `{other}` and `{name}`"));
-                }
+        let mut table = Self::default();
+        settings.iter().try_for_each(|(name, keys)| table.add(name, keys))?;
+        Ok(table)
+    }
+
+    /// Adds a setting and the recommendations that speak of it.
+    ///
+    /// # Errors
+    /// Names a recommendation that is listed under another setting.
+    pub fn add(&mut self, name: &str, keys: &[RecommendationKey]) -> Result<(), String> {
+        for key in keys {
+            if let Some(other) = self.0.insert(key.clone(), Setting::new(name))
+                && other.as_str() != name
+            {
+                return Err(format!("`{key}` is listed under `{other}` and `{name}`"));
             }
         }
-        Ok(Self(table))
+        Ok(())
+    }
+
+    /// The names of the settings that more than one recommendation may speak of.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.values().map(Setting::as_str)
     }
 
     /// The setting that a recommendation speaks of; its own key where no other shares it.

@@ -11,6 +11,11 @@ use amend_catalog::{
     shape::{self, Kind, Shape, may},
     yaml::{self, Node, Value},
 };
+use amend_cloud::{
+    aws::AwsSettings,
+    azure::{AzureCloud, AzureSettings},
+    gcp::GcpSettings,
+};
 use amend_domain::{Cloud, Source, TenantId, problem::SourceOfTruth};
 use amend_events::Limits;
 use serde::Serialize;
@@ -71,6 +76,79 @@ static LOG: Shape = Shape {
     ],
 };
 
+static FIXES: Shape = Shape {
+    name: "fixes",
+    fields: &[
+        may(
+            "folder",
+            Kind::Text,
+            "A folder with fix files of your own, relative to amend.yaml; one with the id of a shipped fix takes its place.",
+        ),
+        may(
+            "digest",
+            Kind::Text,
+            "What `amend catalog list` prints as the catalogue's digest: with any other, amend does not start.",
+        ),
+    ],
+};
+
+static AWS: Shape = Shape {
+    name: "AWS",
+    fields: &[
+        may(
+            "role",
+            Kind::Text,
+            "The role to take on in each account, by name; without one, only the account of the credentials at hand is reached.",
+        ),
+        may("external_id", Kind::Text, "The external id that the role asks for, where it is in another organization."),
+        may("fips", Kind::Bool, "Whether only FIPS endpoints are used."),
+        may("dual_stack", Kind::Bool, "Whether dual-stack endpoints are used."),
+        may(
+            "dangerous_endpoint",
+            Kind::Text,
+            "An address that every call goes to, without TLS if it says so: for tests alone.",
+        ),
+    ],
+};
+
+static AZURE: Shape = Shape {
+    name: "Azure",
+    fields: &[
+        may("cloud", Kind::Word(&["public", "us-government", "china"]), "Which Azure."),
+        may(
+            "client_id",
+            Kind::Text,
+            "The user-assigned identity of the machine, by client id; its own one, if absent.",
+        ),
+        may(
+            "dangerous_endpoint",
+            Kind::Text,
+            "An address that every call goes to, without TLS if it says so: for tests alone.",
+        ),
+    ],
+};
+
+static GCP: Shape = Shape {
+    name: "Google Cloud",
+    fields: &[
+        may("impersonate", Kind::Text, "The service account to act as; the credentials' own identity, if absent."),
+        may(
+            "dangerous_endpoint",
+            Kind::Text,
+            "An address that every call goes to, without TLS if it says so: for tests alone.",
+        ),
+    ],
+};
+
+static CLOUDS: Shape = Shape {
+    name: "the clouds",
+    fields: &[
+        may("aws", Kind::Map(&AWS), "How AWS is reached."),
+        may("azure", Kind::Map(&AZURE), "How Azure is reached."),
+        may("gcp", Kind::Map(&GCP), "How Google Cloud is reached."),
+    ],
+};
+
 /// The members of `amend.yaml`.
 pub static FILE: Shape = Shape {
     name: "amend.yaml",
@@ -88,6 +166,8 @@ pub static FILE: Shape = Shape {
         ),
         may("rules", TEXTS, "Rule files, relative to amend.yaml; the built-in starter rules, if absent."),
         may("facts", Kind::Text, "A file with hierarchy and tags, relative to amend.yaml."),
+        may("fixes", Kind::Map(&FIXES), "Fixes beside those that ship with Amend."),
+        may("clouds", Kind::Map(&CLOUDS), "How the clouds are reached."),
         may("store", Kind::Map(&STORE), "Where Amend remembers."),
         may(
             "source_of_truth",
@@ -112,6 +192,16 @@ pub struct Config {
     pub rules: Vec<PathBuf>,
     /// The facts file.
     pub facts: Option<PathBuf>,
+    /// The folder with fixes of one's own.
+    pub fix_folder: Option<PathBuf>,
+    /// The digest that the catalogue must have.
+    pub fix_digest: Option<String>,
+    /// How AWS is reached.
+    pub aws: AwsSettings,
+    /// How Azure is reached.
+    pub azure: AzureSettings,
+    /// How Google Cloud is reached.
+    pub gcp: GcpSettings,
     /// The store's file.
     pub store: PathBuf,
     /// Whose word counts, where it is not Defender's.
@@ -149,6 +239,18 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("listen", "127.0.0.1:8080"),
     ("rules", "(built-in starter rules)"),
     ("facts", "(none)"),
+    ("fixes.folder", "(none)"),
+    ("fixes.digest", "(any)"),
+    ("clouds.aws.role", "(none)"),
+    ("clouds.aws.external_id", "(none)"),
+    ("clouds.aws.fips", "false"),
+    ("clouds.aws.dual_stack", "false"),
+    ("clouds.aws.dangerous_endpoint", "(none)"),
+    ("clouds.azure.cloud", "public"),
+    ("clouds.azure.client_id", "(none)"),
+    ("clouds.azure.dangerous_endpoint", "(none)"),
+    ("clouds.gcp.impersonate", "(none)"),
+    ("clouds.gcp.dangerous_endpoint", "(none)"),
     ("store.path", ".amend/amend.db"),
     ("source_of_truth.azure", "defender"),
     ("source_of_truth.aws", "defender"),
@@ -225,6 +327,11 @@ pub fn load(
         listen: "127.0.0.1:8080".into(),
         rules: Vec::new(),
         facts: None,
+        fix_folder: None,
+        fix_digest: None,
+        aws: AwsSettings::default(),
+        azure: AzureSettings::default(),
+        gcp: GcpSettings::default(),
         store: folder.join(".amend/amend.db"),
         truths: Vec::new(),
         limits: Limits::default(),
@@ -267,6 +374,50 @@ pub fn load(
     }
     if let Some((facts, _)) = one(values("facts", &mut mistakes)) {
         config.facts = Some(folder.join(facts));
+    }
+    if let Some((path, _)) = one(values("fixes.folder", &mut mistakes)) {
+        config.fix_folder = Some(folder.join(path));
+    }
+    config.fix_digest = one(values("fixes.digest", &mut mistakes)).map(|(digest, _)| digest);
+    config.aws.role = one(values("clouds.aws.role", &mut mistakes)).map(|(role, _)| role);
+    config.aws.external_id = one(values("clouds.aws.external_id", &mut mistakes)).map(|(id, _)| id);
+    for (name, slot) in
+        [("clouds.aws.fips", &mut config.aws.fips), ("clouds.aws.dual_stack", &mut config.aws.dual_stack)]
+    {
+        if let Some((text, from)) = one(values(name, &mut mistakes)) {
+            match text.parse() {
+                Ok(flag) => *slot = flag,
+                Err(_) => {
+                    let message = format!("`{text}` is neither true nor false");
+                    problem(&root, name, &from, &mut mistakes, &mut found, message, "write `true` or `false`");
+                }
+            }
+        }
+    }
+    if let Some((word, from)) = one(values("clouds.azure.cloud", &mut mistakes)) {
+        match AzureCloud::parse(&word) {
+            Some(cloud) => config.azure.cloud = cloud,
+            None => {
+                let message = format!("`{word}` is no cloud of Azure");
+                let hint = "one of public, us-government, china";
+                problem(&root, "clouds.azure.cloud", &from, &mut mistakes, &mut found, message, hint);
+            }
+        }
+    }
+    config.azure.client_id = one(values("clouds.azure.client_id", &mut mistakes)).map(|(id, _)| id);
+    config.gcp.impersonate = one(values("clouds.gcp.impersonate", &mut mistakes)).map(|(account, _)| account);
+    for (name, slot) in [
+        ("clouds.aws.dangerous_endpoint", &mut config.aws.dangerous_endpoint),
+        ("clouds.azure.dangerous_endpoint", &mut config.azure.dangerous_endpoint),
+        ("clouds.gcp.dangerous_endpoint", &mut config.gcp.dangerous_endpoint),
+    ] {
+        let Some((url, from)) = one(values(name, &mut mistakes)) else { continue };
+        if url.starts_with("http://") || url.starts_with("https://") {
+            *slot = Some(url);
+        } else {
+            let message = format!("`{url}` is no address");
+            problem(&root, name, &from, &mut mistakes, &mut found, message, "write it as `http://127.0.0.1:5000`");
+        }
     }
     if let Some((path, _)) = one(values("store.path", &mut mistakes)) {
         config.store = folder.join(path);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use amend_catalog::{Mistakes, SourceText, facts_file::FactsFile, rule_file, rule_test::RuleTest};
+use amend_catalog::{Catalogue, Mistakes, SourceText, facts_file::FactsFile, rule_file, rule_test::RuleTest};
 use amend_domain::{
     Assessment, Cloud, Decision, RuleSet, Settings, StatusCode, TenantId, assessment::Action, ports::Clock,
     problem::SourceOfTruth,
@@ -18,6 +18,8 @@ pub struct Parts {
     pub facts: FactsFile,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The fixes; they say which recommendations speak of one setting.
+    pub catalogue: Arc<Catalogue>,
     /// The tenant of sources that name none.
     pub tenant: TenantId,
     /// Whose word counts, where it is not Defender's.
@@ -33,6 +35,7 @@ pub struct Decider {
     tests: Arc<[RuleTest]>,
     files: Arc<[SourceText]>,
     settings: Arc<Settings>,
+    catalogue: Arc<Catalogue>,
     facts: Arc<FactsFile>,
     clock: Arc<dyn Clock>,
     tenant: TenantId,
@@ -51,7 +54,8 @@ impl Decider {
             rules: Arc::new(loaded.rules),
             tests: loaded.tests.into(),
             files: parts.rule_files.into(),
-            settings: Arc::new(amend_catalog::settings_file::built_in()?),
+            settings: Arc::new(parts.catalogue.settings()?),
+            catalogue: parts.catalogue,
             facts: Arc::new(parts.facts),
             clock: parts.clock,
             tenant: parts.tenant,
@@ -65,6 +69,12 @@ impl Decider {
     #[must_use]
     pub fn rules(&self) -> &RuleSet {
         &self.rules
+    }
+
+    /// The fixes.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
     }
 
     /// The cases that stand in the rule files.

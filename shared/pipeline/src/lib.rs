@@ -2,14 +2,17 @@
 //!
 //! Read [`accept`] from top to bottom: that is what happens to a delivery. [`backlog`] is what
 //! happens to what a snapshot brought; [`explain`] answers "why"; [`unreadable`] is for what could
-//! not be read; [`config`] is the only file that reads the environment.
+//! not be read; [`fixer`] plans and fixes, with the engine in [`remedy`]; [`config`] is the only file
+//! that reads the environment.
 
 pub mod accept;
 pub mod backlog;
 pub mod config;
 pub mod decider;
 pub mod explain;
+pub mod fixer;
 pub mod import;
+pub mod remedy;
 pub mod rows;
 pub mod system;
 pub mod unreadable;
@@ -52,6 +55,27 @@ pub enum PipelineError {
         /// How to find it.
         hint: &'static str,
     },
+    /// What was asked for is not there, but something like it is.
+    #[error("{what} `{name}` is not known")]
+    Unknown {
+        /// What kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What was probably meant.
+        near: String,
+    },
+    /// A plan may not be carried out.
+    #[error("the plan of `{fix}` is refused: {why}")]
+    PlanRefused {
+        /// The fix.
+        fix: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// A fix cannot go on.
+    #[error(transparent)]
+    Remedy(#[from] remedy::RemedyError),
     /// Several things answer to a name.
     #[error("`{name}` names {count} problems")]
     Ambiguous {
@@ -91,7 +115,12 @@ impl PipelineError {
         match self {
             Self::Store(_) => WhatNow::Retry,
             Self::Damaged { .. } => WhatNow::Park,
-            Self::Rules(_) | Self::NotFound { .. } | Self::Ambiguous { .. } => WhatNow::Refuse,
+            Self::Remedy(error) => error.what_now(),
+            Self::Rules(_)
+            | Self::NotFound { .. }
+            | Self::Unknown { .. }
+            | Self::PlanRefused { .. }
+            | Self::Ambiguous { .. } => WhatNow::Refuse,
         }
     }
 
@@ -101,7 +130,9 @@ impl PipelineError {
         match self {
             Self::Rules(_) => "rules.mistakes",
             Self::Store(error) => error.code(),
-            Self::NotFound { .. } => "not-found",
+            Self::NotFound { .. } | Self::Unknown { .. } => "not-found",
+            Self::PlanRefused { .. } => "plan.refused",
+            Self::Remedy(error) => error.code(),
             Self::Ambiguous { .. } => "ambiguous",
             Self::Damaged { .. } => "store.damaged",
         }
@@ -114,6 +145,9 @@ impl PipelineError {
             Self::Rules(_) => Some("run `amend rules check`".into()),
             Self::Store(error) => error.hint().map(str::to_owned),
             Self::NotFound { hint, .. } => Some((*hint).to_owned()),
+            Self::Unknown { near, .. } => Some(format!("did you mean `{near}`?")),
+            Self::PlanRefused { .. } => None,
+            Self::Remedy(error) => error.hint(),
             Self::Ambiguous { ids, .. } => Some(format!("name one of {}", ids.join(", "))),
             Self::Damaged { .. } => None,
         }

@@ -7,7 +7,7 @@
 mod sql;
 mod sqlite;
 
-use amend_domain::{Assessment, Decision, Facts, Problem, Setting, problem::SourceOfTruth};
+use amend_domain::{Assessment, Decision, Facts, Problem, Setting, plan::Remediation, problem::SourceOfTruth};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -166,6 +166,12 @@ pub enum StoreError {
         /// Why.
         source: sqlx::Error,
     },
+    /// Somebody else went on with a remediation meanwhile.
+    #[error("remediation `{id}` was taken further by somebody else")]
+    Overtaken {
+        /// The remediation.
+        id: String,
+    },
     /// A stored record cannot be read, or a new one written, as JSON.
     #[error("a record of {what} is damaged")]
     Damaged {
@@ -184,6 +190,7 @@ impl StoreError {
             Self::Open { .. } => "store.open",
             Self::Newer { .. } => "store.newer",
             Self::Failed { .. } => "store.failed",
+            Self::Overtaken { .. } => "store.overtaken",
             Self::Damaged { .. } => "store.damaged",
         }
     }
@@ -196,6 +203,7 @@ impl StoreError {
             Self::Newer { .. } => {
                 Some("run the version of amend that wrote it, or name another file under `store.path`")
             }
+            Self::Overtaken { .. } => Some("look at it again: `amend remediations`"),
             Self::Failed { .. } | Self::Damaged { .. } => None,
         }
     }
@@ -246,6 +254,20 @@ pub trait Store: Send + Sync {
 
     /// The text of a rule set.
     async fn archived_rules(&self, digest: &str) -> Result<Option<String>, StoreError>;
+
+    /// Keeps a remediation, whose revision is one more than that of what is kept; 1, where nothing is.
+    async fn keep_remediation(&self, remediation: &Remediation) -> Result<(), StoreError>;
+
+    /// The remediations whose id starts with `id`: two at most.
+    async fn find_remediations(&self, id: &str) -> Result<Vec<Remediation>, StoreError>;
+
+    /// Remediations, newest first: of a resource, in a state.
+    async fn remediations(
+        &self,
+        resource: Option<&str>,
+        state: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Remediation>, StoreError>;
 
     /// When each account was last heard of.
     async fn inputs(&self) -> Result<Vec<Input>, StoreError>;

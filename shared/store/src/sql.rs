@@ -1,7 +1,16 @@
 //! Statements that SQLite and PostgreSQL both understand: `$1`, `ON CONFLICT`, TEXT and BIGINT.
 
 /// The version of the schema below.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
+
+/// What leads from each version to the next, from version 1.
+pub(crate) const MIGRATIONS: &[&[&str]] = &[&[REMEDIATIONS, REMEDIATIONS_BY_RESOURCE]];
+
+const REMEDIATIONS: &str = "CREATE TABLE remediations (
+    id TEXT NOT NULL PRIMARY KEY, resource TEXT NOT NULL, fix TEXT NOT NULL, state TEXT NOT NULL,
+    revision BIGINT NOT NULL, begun BIGINT NOT NULL, due BIGINT, body TEXT NOT NULL)";
+
+const REMEDIATIONS_BY_RESOURCE: &str = "CREATE INDEX remediations_by_resource ON remediations (resource, begun DESC)";
 
 /// Times are microseconds since 1970, UTC; bodies are JSON.
 pub(crate) const SCHEMA: &[&str] = &[
@@ -29,6 +38,8 @@ pub(crate) const SCHEMA: &[&str] = &[
         id TEXT NOT NULL PRIMARY KEY, digest TEXT NOT NULL UNIQUE, at BIGINT NOT NULL, resolved BIGINT, body TEXT NOT NULL)",
     "CREATE TABLE rule_sets (digest TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL, files TEXT NOT NULL)",
     "CREATE TABLE inputs (account TEXT NOT NULL PRIMARY KEY, last_event BIGINT, last_snapshot BIGINT)",
+    REMEDIATIONS,
+    REMEDIATIONS_BY_RESOURCE,
 ];
 
 pub(crate) const ADD_VERSION: &str = "INSERT INTO versions (tenant, assessment, version, received) \
@@ -92,3 +103,17 @@ pub(crate) const PUT_SNAPSHOT: &str = "INSERT INTO inputs (account, last_event, 
     ON CONFLICT (account) DO UPDATE SET last_snapshot = excluded.last_snapshot";
 
 pub(crate) const LIST_INPUTS: &str = "SELECT account, last_event, last_snapshot FROM inputs ORDER BY account";
+
+pub(crate) const ADD_REMEDIATION: &str = "INSERT INTO remediations \
+    (id, resource, fix, state, revision, begun, due, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+    ON CONFLICT (id) DO NOTHING";
+
+/// Whoever saw an older revision is too late.
+pub(crate) const PUT_REMEDIATION: &str = "UPDATE remediations SET state = $2, revision = $3, due = $4, body = $5 \
+    WHERE id = $1 AND revision = $3 - 1";
+
+pub(crate) const FIND_REMEDIATIONS: &str =
+    "SELECT body FROM remediations WHERE id >= $1 AND id < $1 || '~' ORDER BY id LIMIT 2";
+
+pub(crate) const LIST_REMEDIATIONS: &str = "SELECT body FROM remediations WHERE ($1 IS NULL OR resource = $1) \
+    AND ($2 IS NULL OR state = $2) ORDER BY begun DESC, id DESC LIMIT $3";

@@ -5,6 +5,7 @@ use std::{path::Path, str::FromStr, time::Duration};
 use amend_domain::{
     Assessment, Problem, ProblemId, ResourceId,
     assessment::Version,
+    plan::Remediation,
     problem::{Place, State},
 };
 use async_trait::async_trait;
@@ -48,17 +49,20 @@ impl Sqlite {
         if found > sql::VERSION {
             return Err(StoreError::Newer { path: name, found, known: sql::VERSION });
         }
-        if found == 0 {
+        if found < sql::VERSION {
             let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(fail)?;
-            // Another process may have made it since.
+            // Another process may have done it since.
             let now: i64 =
                 sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(fail)?;
-            if now == 0 {
-                for statement in sql::SCHEMA {
-                    sqlx::query(*statement).execute(&mut *transaction).await.map_err(fail)?;
-                }
-                sqlx::query("PRAGMA user_version = 1").execute(&mut *transaction).await.map_err(fail)?;
+            let done = usize::try_from(now).unwrap_or(usize::MAX);
+            let whole = [sql::SCHEMA];
+            let steps =
+                if now == 0 { &whole } else { sql::MIGRATIONS.get(done.saturating_sub(1)..).unwrap_or_default() };
+            for statement in steps.iter().copied().flatten() {
+                sqlx::query(*statement).execute(&mut *transaction).await.map_err(fail)?;
             }
+            let version = sqlx::AssertSqlSafe(format!("PRAGMA user_version = {}", sql::VERSION));
+            sqlx::query(version).execute(&mut *transaction).await.map_err(fail)?;
             transaction.commit().await.map_err(fail)?;
         }
         let readers =
@@ -411,6 +415,44 @@ impl Store for Sqlite {
             .fetch_optional(&self.readers)
             .await
             .map_err(failed("read archived rules"))
+    }
+
+    async fn keep_remediation(&self, remediation: &Remediation) -> Result<(), StoreError> {
+        let fail = failed("keep a remediation");
+        let revision = i64::try_from(remediation.revision).unwrap_or(i64::MAX);
+        let body = write("remediations", remediation)?;
+        let due = remediation.due.map(Timestamp::as_microsecond);
+        let query = if revision == 1 {
+            sqlx::query(sql::ADD_REMEDIATION)
+                .bind(&*remediation.id)
+                .bind(remediation.plan.at.resource.as_str())
+                .bind(&*remediation.plan.fix)
+                .bind(remediation.state.as_str())
+                .bind(revision)
+                .bind(remediation.begun.as_microsecond())
+                .bind(due)
+                .bind(body)
+        } else {
+            let query = sqlx::query(sql::PUT_REMEDIATION).bind(&*remediation.id);
+            query.bind(remediation.state.as_str()).bind(revision).bind(due).bind(body)
+        };
+        let done = query.execute(&self.writer).await.map_err(fail)?;
+        if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Overtaken { id: remediation.id.to_string() }) }
+    }
+
+    async fn find_remediations(&self, id: &str) -> Result<Vec<Remediation>, StoreError> {
+        let rows = sqlx::query(sql::FIND_REMEDIATIONS).bind(id).fetch_all(&self.readers).await;
+        bodies("remediations", &rows.map_err(failed("find remediations"))?)
+    }
+
+    async fn remediations(
+        &self,
+        resource: Option<&str>,
+        state: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Remediation>, StoreError> {
+        let query = sqlx::query(sql::LIST_REMEDIATIONS).bind(resource).bind(state).bind(i64::from(limit));
+        bodies("remediations", &query.fetch_all(&self.readers).await.map_err(failed("list remediations"))?)
     }
 
     async fn inputs(&self) -> Result<Vec<Input>, StoreError> {

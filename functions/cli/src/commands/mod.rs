@@ -1,13 +1,19 @@
 //! The commands, one file each.
 
 mod backlog;
+mod catalog;
 mod config;
 mod decide;
 mod demo;
 mod explain;
+mod fix;
 mod import;
 mod list;
+mod plan;
+mod remediations;
+mod roles;
 mod rules;
+mod script;
 mod serve;
 mod unreadable;
 
@@ -27,6 +33,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
         Command::Config(command) => config::run(&command, path, output),
         Command::Rules(command) => rules::run(command, path, output).await,
         Command::Demo(demo) => demo::run(&demo, output).await,
+        Command::Catalog(command) => catalog::run(command, path, output).await,
         command => {
             let config = setup::config(path, output)?;
             setup::start_log(&config);
@@ -37,8 +44,14 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
                 Command::List(list) => list::run(list, &config, output).await,
                 Command::Explain { id } => explain::run(&id, &config, output).await,
                 Command::Backlog { command } => backlog::run(command, &config, output).await,
+                Command::Plan(plan) => plan::run(&plan, &config, output).await,
+                Command::Fix(arguments) => fix::run(&arguments, &config, output).await,
+                Command::Script(arguments) => script::run(&arguments, &config, output).await,
+                Command::Roles(arguments) => roles::run(&arguments, &config, output),
+                Command::Undo { id } => fix::undo(&id, &config, output).await,
+                Command::Remediations(arguments) => remediations::run(&arguments, &config, output).await,
                 Command::Unreadable(command) => unreadable::run(command, &config, output).await,
-                Command::Config(_) | Command::Rules(_) | Command::Demo(_) => Ok(Exit::Ok),
+                Command::Config(_) | Command::Rules(_) | Command::Demo(_) | Command::Catalog(_) => Ok(Exit::Ok),
             }
         }
     }

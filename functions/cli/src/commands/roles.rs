@@ -1,0 +1,74 @@
+//! `amend roles`: the least that the fixes need to be allowed.
+
+use amend_catalog::permissions::role;
+use amend_domain::{
+    Cloud,
+    fix::{Fix, Step},
+};
+use amend_pipeline::Config;
+use serde_json::{Map, Value};
+
+use crate::{
+    args::{self, Format},
+    failure::{Exit, Failure},
+    output::{Output, counted},
+    setup,
+};
+
+/// Runs the command.
+pub fn run(arguments: &args::Roles, config: &Config, output: Output) -> Result<Exit, Failure> {
+    let catalogue = setup::catalogue(config, output)?;
+    let mut fixes: Vec<&Fix> = Vec::new();
+    for name in &arguments.fixes {
+        let Some(file) = catalogue.get(name) else {
+            let near = amend_domain::settings::nearest(name, catalogue.iter().map(|file| &*file.fix.id));
+            let hint = near
+                .map_or_else(|| "`amend catalog list` shows them".to_owned(), |near| format!("did you mean `{near}`?"));
+            return Err(Failure::new(format!("fix `{name}` is not known"), None, Some(&hint)));
+        };
+        fixes.push(&file.fix);
+    }
+    if arguments.fixes.is_empty() {
+        fixes = catalogue.iter().map(|file| &file.fix).collect();
+    }
+    let clouds = match &arguments.cloud {
+        None => vec![Cloud::Azure, Cloud::Aws, Cloud::Gcp],
+        Some(word) => match Cloud::parse(word).filter(|cloud| *cloud != Cloud::Other) {
+            Some(cloud) => vec![cloud],
+            None => return Err(Failure::new(format!("`{word}` is no cloud"), None, Some("one of azure, aws, gcp"))),
+        },
+    };
+    let mut all = Map::new();
+    for cloud in clouds {
+        let mut steps = Map::new();
+        for step in [Step::Read, Step::Write, Step::Undo] {
+            let made = role(&fixes, cloud, step)
+                .map_err(|error| Failure::new("the roles cannot be derived", Some(Box::new(error)), None))?;
+            if let Some(made) = made {
+                steps.insert(step.as_str().to_owned(), made);
+            }
+        }
+        if !steps.is_empty() {
+            all.insert(cloud.to_string(), Value::Object(steps));
+        }
+    }
+    if output.format() == Format::Json {
+        output.json(&all)?;
+        return Ok(Exit::Ok);
+    }
+    for (cloud, steps) in &all {
+        for (step, role) in steps.as_object().into_iter().flatten() {
+            let kind = match cloud.as_str() {
+                "azure" => "Azure role definition",
+                "aws" => "IAM policy",
+                _ => "Google Cloud custom role",
+            };
+            output.heading(&format!(
+                "{kind}, to {step} ({})",
+                counted(fixes.iter().filter(|fix| fix.cloud().as_str() == cloud).count(), "enabled fix")
+            ));
+            output.json(role)?;
+        }
+    }
+    Ok(Exit::Ok)
+}

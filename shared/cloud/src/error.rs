@@ -1,0 +1,133 @@
+//! Why a call failed, and what is known about what it did.
+
+use std::fmt::Write as _;
+
+use amend_models::Wrong;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The arguments do not fit the API's description: nothing was sent.
+    #[error("`{call}` was not sent: {}", first(wrong))]
+    Args {
+        /// The call.
+        call: String,
+        /// What is wrong.
+        wrong: Vec<Wrong>,
+    },
+    /// The call could not be made: no credentials, no endpoint, not configured.
+    #[error("`{call}` was not sent: {reason}")]
+    NotReached {
+        /// The call.
+        call: String,
+        /// Why.
+        reason: String,
+    },
+    /// The cloud answered with an error.
+    #[error("`{call}` was refused: {code}{}", detail(message, *status, request_id))]
+    Refused {
+        /// The call.
+        call: String,
+        /// The cloud's code for the error.
+        code: String,
+        /// Its message; empty, where it gave none.
+        message: String,
+        /// The HTTP status.
+        status: u16,
+        /// The cloud's name for the request.
+        request_id: Option<String>,
+    },
+    /// Nobody answered.
+    #[error("`{call}` got no answer: {reason}")]
+    NoAnswer {
+        /// The call.
+        call: String,
+        /// Why.
+        reason: String,
+        /// Whether it certainly never arrived.
+        unsent: bool,
+    },
+    /// The answer cannot be read.
+    #[error("the answer to `{call}` cannot be read: {reason}")]
+    Unreadable {
+        /// The call.
+        call: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What a failed call did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// Perhaps something: only reading tells.
+    Unknown,
+}
+
+impl CallError {
+    /// What the call did: only an answer that says so, or a request that never left, did nothing.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        match self {
+            Self::Args { .. } | Self::NotReached { .. } | Self::NoAnswer { unsent: true, .. } => Effect::None,
+            Self::Refused { status, .. } if (400..500).contains(status) => Effect::None,
+            Self::Refused { .. } | Self::NoAnswer { .. } | Self::Unreadable { .. } => Effect::Unknown,
+        }
+    }
+
+    /// The cloud's code for the error, where it answered.
+    #[must_use]
+    pub fn refused_code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    /// Whether the cloud refused because of missing permissions.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        match self {
+            Self::Refused { status, code, .. } => {
+                matches!(status, 401 | 403) || code.contains("AccessDenied") || code == "UnauthorizedOperation"
+            }
+            _ => false,
+        }
+    }
+
+    /// A stable name for logs and metrics.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Args { .. } => "cloud.args",
+            Self::NotReached { .. } => "cloud.not-reached",
+            Self::Refused { .. } => "cloud.refused",
+            Self::NoAnswer { .. } => "cloud.no-answer",
+            Self::Unreadable { .. } => "cloud.unreadable",
+        }
+    }
+}
+
+fn first(wrong: &[Wrong]) -> String {
+    let Some(Wrong { path, message, hint }) = wrong.first() else { return "its arguments do not fit".into() };
+    let mut text = if path.is_empty() { message.clone() } else { format!("`{path}` {message}") };
+    if let Some(hint) = hint {
+        let _ = write!(text, " ({hint})");
+    }
+    if let Some(more) = wrong.len().checked_sub(1).filter(|more| *more > 0) {
+        let _ = write!(text, ", and {more} more");
+    }
+    text
+}
+
+fn detail(message: &str, status: u16, request_id: &Option<String>) -> String {
+    let mut text = if message.is_empty() { String::new() } else { format!(": {message}") };
+    let _ = write!(text, " (status {status}");
+    if let Some(id) = request_id {
+        let _ = write!(text, ", request {id}");
+    }
+    text.push(')');
+    text
+}

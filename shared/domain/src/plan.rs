@@ -1,0 +1,468 @@
+//! A plan: what a fix would change on one resource, in full, before anything is written. And what
+//! became of it: the record from which a next run goes on, undoes or reports.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    digest,
+    fix::Impact,
+    resource::{AccountId, Cloud, ResourceId},
+};
+
+/// A plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The version of the format: 1.
+    pub version: u32,
+    /// The fix.
+    pub fix: Box<str>,
+    /// The digest of its file.
+    pub fix_digest: Box<str>,
+    /// What it does.
+    pub title: Box<str>,
+    /// Where it would be done.
+    pub at: At,
+    /// When it was made.
+    pub made: Timestamp,
+    /// What came of looking.
+    pub verdict: Verdict,
+    /// What would change.
+    pub changes: Vec<Change>,
+    /// What would be called, in order.
+    pub calls: Vec<PlannedCall>,
+    /// What was read for it, in order.
+    #[serde(default)]
+    pub reads: Vec<ReadCall>,
+    /// What would be called to undo it, as things stand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undo: Vec<PlannedCall>,
+    /// What else uses the setting, where the fix can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affected: Option<Vec<String>>,
+    /// What it may cost.
+    pub impact: Impact,
+    /// What undoing would not bring back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_loses: Option<Box<str>>,
+    /// The values of its parameters.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub params: Map<String, Value>,
+    /// Names what is approved: the fix, where, what changes and the calls.
+    pub digest: Box<str>,
+}
+
+/// Where something is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct At {
+    /// The resource.
+    pub resource: ResourceId,
+    /// Its cloud.
+    pub cloud: Cloud,
+    /// The account it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+    /// Its region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Box<str>>,
+}
+
+/// What came of looking at a resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Verdict {
+    /// It is as it should be: nothing is sent.
+    Compliant,
+    /// Something is to be written.
+    Write,
+    /// Nothing may be written.
+    Refused {
+        /// Why, and what to do.
+        why: String,
+    },
+}
+
+/// A setting that would change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Its name, as the cloud's documentation has it.
+    pub setting: Box<str>,
+    /// What it is.
+    pub before: Value,
+    /// What it shall be.
+    pub then: Value,
+    /// Whether its values are kept from eyes and logs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sensitive: bool,
+}
+
+/// A call that would be made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedCall {
+    /// The call.
+    pub call: Box<str>,
+    /// Its arguments.
+    pub with: Value,
+    /// The settings that it changes.
+    pub changes: Vec<Box<str>>,
+    /// Which of the fix's writes it is.
+    pub step: usize,
+    /// Whether its arguments are kept from eyes and logs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sensitive: bool,
+}
+
+/// A call that was made to look.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReadCall {
+    /// The call.
+    pub call: Box<str>,
+    /// Its arguments.
+    pub with: Value,
+}
+
+/// What is covered by a plan's digest.
+#[derive(Serialize)]
+struct Covered<'a> {
+    fix: &'a str,
+    fix_digest: &'a str,
+    at: &'a At,
+    verdict: &'a Verdict,
+    changes: &'a [Change],
+    calls: &'a [PlannedCall],
+    params: &'a Map<String, Value>,
+}
+
+impl Plan {
+    /// The digest of what the plan says: the same resource in the same state gives the same.
+    ///
+    /// # Errors
+    /// When a value is no JSON.
+    pub fn digest_of(&self) -> Result<String, serde_json::Error> {
+        digest::digest(&Covered {
+            fix: &self.fix,
+            fix_digest: &self.fix_digest,
+            at: &self.at,
+            verdict: &self.verdict,
+            changes: &self.changes,
+            calls: &self.calls,
+            params: &self.params,
+        })
+    }
+
+    /// The settings as they were, by name.
+    #[must_use]
+    pub fn before(&self) -> Map<String, Value> {
+        self.changes.iter().map(|change| (change.setting.to_string(), change.before.clone())).collect()
+    }
+
+    /// The settings as they shall be, by name.
+    #[must_use]
+    pub fn then(&self) -> Map<String, Value> {
+        self.changes.iter().map(|change| (change.setting.to_string(), change.then.clone())).collect()
+    }
+}
+
+/// What became of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Remediation {
+    /// Its id: `r-` and 26 characters.
+    pub id: Box<str>,
+    /// The plan.
+    pub plan: Plan,
+    /// Who asked for it.
+    pub by: Box<str>,
+    /// How far it is.
+    pub state: State,
+    /// Counts its changes: a writer that saw an older one is too late.
+    pub revision: u64,
+    /// When it was begun.
+    pub begun: Timestamp,
+    /// When it changed last.
+    pub changed: Timestamp,
+    /// The calls that it made, in order.
+    #[serde(default)]
+    pub made: Vec<Made>,
+    /// When to look again, where it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
+    /// When waiting ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Whether it failed, and is being undone for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failing: bool,
+    /// The calls that undo it, once undoing has begun.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub back: Vec<PlannedCall>,
+    /// Why it is where it is, where that needs saying.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Settings that somebody else changed: what we found, beside `before` and `then`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub found: Map<String, Value>,
+}
+
+/// How far a remediation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Planned, and nothing was written.
+    Planned,
+    /// Its calls are being made.
+    Applying,
+    /// Its calls were accepted; whether they did it is not yet read.
+    Applied,
+    /// The cloud's API says that it is as it should be.
+    Set,
+    /// It failed, and what it wrote is undone.
+    Failed,
+    /// It is being undone.
+    Undoing,
+    /// Undone: the settings read back as they were.
+    Undone,
+    /// The resource changed since it was planned: plan again.
+    Superseded,
+    /// It cannot go on by itself: a person must look.
+    Parked,
+}
+
+impl State {
+    /// Its word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Applying => "applying",
+            Self::Applied => "applied",
+            Self::Set => "set",
+            Self::Failed => "failed",
+            Self::Undoing => "undoing",
+            Self::Undone => "undone",
+            Self::Superseded => "superseded",
+            Self::Parked => "parked",
+        }
+    }
+
+    /// Whether nothing happens any more by itself.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Set | Self::Failed | Self::Undone | Self::Superseded | Self::Parked)
+    }
+}
+
+/// A call that was made, or was about to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Made {
+    /// The call.
+    pub call: Box<str>,
+    /// The digest of its arguments.
+    pub digest: Box<str>,
+    /// The settings that it changes.
+    pub changes: Vec<Box<str>>,
+    /// Which of the plan's calls it is; of an undo, which of that.
+    pub index: usize,
+    /// Whether it is one of the undo.
+    #[serde(default)]
+    pub undo: bool,
+    /// When it was about to be sent.
+    pub at: Timestamp,
+    /// What is known of it.
+    pub outcome: MadeOutcome,
+}
+
+/// What is known of a call that was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum MadeOutcome {
+    /// It was about to be sent: perhaps it was.
+    Sent,
+    /// The cloud accepted it.
+    Accepted,
+    /// The cloud did nothing.
+    Refused {
+        /// Why.
+        why: String,
+    },
+}
+
+/// How a setting stands, beside what it was and what we wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is as it was before.
+    Before,
+    /// It is as we wrote it.
+    Ours,
+    /// It is a list on its way from one to the other: all of its elements are of one of them, and what
+    /// both have is there.
+    Between,
+    /// It is something else: somebody changed it.
+    Other,
+}
+
+impl Change {
+    /// Whether anything changes.
+    #[must_use]
+    pub fn is_real(&self) -> bool {
+        !same(&self.before, &self.then)
+    }
+
+    /// How the setting stands now.
+    #[must_use]
+    pub fn standing(&self, now: &Value) -> Standing {
+        if same(now, &self.then) {
+            Standing::Ours
+        } else if same(now, &self.before) {
+            Standing::Before
+        } else if between(now, &self.before, &self.then) {
+            Standing::Between
+        } else {
+            Standing::Other
+        }
+    }
+}
+
+fn between(now: &Value, before: &Value, then: &Value) -> bool {
+    let (Value::Array(now), Value::Array(before), Value::Array(then)) = (now, before, then) else { return false };
+    now.iter().all(|one| contains(before, one) || contains(then, one))
+        && before.iter().filter(|one| contains(then, one)).all(|one| contains(now, one))
+}
+
+/// Whether `list` has such an element.
+#[must_use]
+pub fn contains(list: &[Value], one: &Value) -> bool {
+    list.iter().any(|other| same(one, other))
+}
+
+/// Whether two values mean the same: members that are null are as good as not there, and the order of
+/// lists of maps means nothing to the clouds.
+#[must_use]
+pub fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let covers = |a: &Map<String, Value>, b: &Map<String, Value>| {
+                a.iter().all(|(name, value)| same(value, b.get(name).unwrap_or(&Value::Null)))
+            };
+            covers(a, b) && covers(b, a)
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            let mut rest: Vec<&Value> = b.iter().collect();
+            a.len() == b.len()
+                && a.iter().all(|one| match rest.iter().position(|other| same(one, other)) {
+                    Some(at) => {
+                        rest.swap_remove(at);
+                        true
+                    }
+                    None => false,
+                })
+        }
+        (a, b) => a == b,
+    }
+}
+
+/// The same without members that are null.
+#[must_use]
+pub fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let kept = map.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(kept.map(|(name, value)| (name.clone(), without_nulls(value))).collect())
+        }
+        Value::Array(list) => list.iter().map(without_nulls).collect(),
+        value => value.clone(),
+    }
+}
+
+/// One line of a diff.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DiffLine {
+    /// Where: `PublicAccessBlockConfiguration.BlockPublicAcls`.
+    pub path: String,
+    /// What was there; nothing, if it is new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// What shall be there; nothing, if it goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub then: Option<Value>,
+}
+
+/// What changes between two values, by path. Elements of lists come and go; they have no place.
+#[must_use]
+pub fn diff(path: &str, before: &Value, then: &Value) -> Vec<DiffLine> {
+    let line = |before: Option<&Value>, then: Option<&Value>| DiffLine {
+        path: path.to_owned(),
+        before: before.cloned(),
+        then: then.cloned(),
+    };
+    match (before, then) {
+        _ if same(before, then) => Vec::new(),
+        (Value::Object(a), Value::Object(b)) => {
+            let names = a.keys().chain(b.keys().filter(|name| !a.contains_key(*name)));
+            names
+                .flat_map(|name| {
+                    let value = |of: &Map<String, Value>| of.get(name).cloned().unwrap_or(Value::Null);
+                    diff(&format!("{path}.{name}"), &value(a), &value(b))
+                })
+                .collect()
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            let gone = |from: &[Value], other: &[Value]| -> Vec<Value> {
+                from.iter().filter(|one| !contains(other, one)).cloned().collect()
+            };
+            let goes = gone(a, b);
+            let comes = gone(b, a);
+            let goes = goes.iter().map(|value| line(Some(value), None)).collect::<Vec<_>>();
+            goes.into_iter().chain(comes.iter().map(|value| line(None, Some(value)))).collect()
+        }
+        (Value::Null, then) => vec![line(None, Some(then))],
+        (before, Value::Null) => vec![line(Some(before), None)],
+        (before, then) => vec![line(Some(before), Some(then))],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_the_same_where_the_cloud_sees_no_difference() {
+        assert!(same(&json!({"a": 1, "b": null}), &json!({"a": 1})));
+        assert!(same(&json!([{"x": 1}, {"y": 2}]), &json!([{"y": 2}, {"x": 1, "z": null}])));
+        assert!(!same(&json!([1, 1, 2]), &json!([1, 2, 2])));
+        assert!(!same(&json!({"a": false}), &json!({"a": null})));
+    }
+
+    #[test]
+    fn a_diff_names_what_comes_and_goes() {
+        let lines = diff("S", &json!({"a": 1, "l": [1, 2]}), &json!({"a": 2, "l": [2, 3], "n": true}));
+        let text: Vec<String> = lines
+            .iter()
+            .map(|l| {
+                format!(
+                    "{} {:?} {:?}",
+                    l.path,
+                    l.before.as_ref().map(ToString::to_string),
+                    l.then.as_ref().map(ToString::to_string)
+                )
+            })
+            .collect();
+        assert_eq!(
+            text,
+            ["S.a Some(\"1\") Some(\"2\")", "S.l Some(\"1\") None", "S.l None Some(\"3\")", "S.n None Some(\"true\")"]
+        );
+    }
+
+    #[test]
+    fn a_setting_that_somebody_changed_is_neither_ours_nor_what_it_was() {
+        let change = Change { setting: "s".into(), before: json!([1]), then: json!([]), sensitive: false };
+        assert_eq!(change.standing(&json!([1])), Standing::Before);
+        assert_eq!(change.standing(&json!([])), Standing::Ours);
+        assert_eq!(change.standing(&json!([2])), Standing::Other);
+        let change = Change { before: json!([1, 2, 3]), then: json!([3]), ..change };
+        assert_eq!(change.standing(&json!([3, 1])), Standing::Between);
+        assert_eq!(change.standing(&json!([1])), Standing::Other);
+    }
+}

@@ -1,0 +1,237 @@
+//! Fixes, clouds and the store, put together: from a problem or a resource to a plan, and from a plan to
+//! a remediation. What is done step by step stands in [`crate::remedy`].
+
+use std::sync::Arc;
+
+use amend_catalog::{Catalogue, fix_file::FixFile};
+use amend_cloud::Cloud;
+use amend_domain::{
+    AccountId, Problem, RecommendationKey, ResourceId, Setting,
+    fix::Ceiling,
+    plan::{At, Plan, Remediation},
+    ports::{Clock, Ids},
+    problem::State as ProblemState,
+};
+use amend_store::{Filter, Store};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::{
+    PipelineError,
+    remedy::{Next, Remedy, RemedyError, StoreJournal, target_of},
+};
+
+/// What plans and fixes.
+#[derive(Clone)]
+pub struct Fixer {
+    catalogue: Arc<Catalogue>,
+    cloud: Arc<dyn Cloud>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+}
+
+/// Which resource, as a person says it.
+#[derive(Clone, Debug, Default)]
+pub struct Where {
+    /// Its native name.
+    pub resource: String,
+    /// Its account, where its name does not tell.
+    pub account: Option<String>,
+    /// Its region, where its name does not tell.
+    pub region: Option<String>,
+}
+
+impl Fixer {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(
+        catalogue: Arc<Catalogue>,
+        cloud: Arc<dyn Cloud>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+    ) -> Self {
+        Self { catalogue, cloud, store, clock, ids }
+    }
+
+    /// The fixes.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A fix by its id, or the one that closes a recommendation.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn fix(&self, name: &str) -> Result<&Arc<FixFile>, PipelineError> {
+        let closing = || RecommendationKey::parse(name).and_then(|key| self.catalogue.closing(&key));
+        self.catalogue.get(name).or_else(closing).ok_or_else(|| {
+            let near = amend_domain::settings::nearest(name, self.catalogue.iter().map(|file| &*file.fix.id));
+            match near {
+                Some(near) => PipelineError::Unknown { what: "fix", name: name.to_owned(), near: near.to_owned() },
+                None => PipelineError::NotFound {
+                    what: "fix",
+                    name: name.to_owned(),
+                    hint: "`amend catalog list` shows the fixes and what they close",
+                },
+            }
+        })
+    }
+
+    /// Where a resource is: what its name tells, and what was said.
+    ///
+    /// # Errors
+    /// When the fix is not for such a resource.
+    pub fn at(&self, file: &FixFile, place: &Where) -> Result<At, RemedyError> {
+        let resource = ResourceId::new(&place.resource);
+        let target = target_of(&file.fix, &resource)?;
+        let cloud = file.fix.cloud();
+        let said = place.account.as_deref();
+        let account = match cloud {
+            amend_domain::Cloud::Aws => target.part("account").or(said).and_then(AccountId::aws),
+            amend_domain::Cloud::Azure => AccountId::azure(resource.as_str()),
+            _ => target.part("project").or(said).and_then(AccountId::gcp),
+        };
+        let region = target.part("region").or(place.region.as_deref()).map(|region| region.to_ascii_lowercase().into());
+        Ok(At { resource, cloud, account, region })
+    }
+
+    /// The plan of a fix for a resource.
+    ///
+    /// # Errors
+    /// When the resource cannot be read, or the fix cannot tell what to do.
+    pub async fn plan(&self, file: &FixFile, at: At, params: &Map<String, Value>) -> Result<Plan, RemedyError> {
+        self.remedy(file, at, params)?.plan().await
+    }
+
+    /// The plan for a problem: the fix of its setting, on its resource.
+    ///
+    /// # Errors
+    /// When no fix closes it, or as for [`Self::plan`].
+    pub async fn plan_problem(&self, problem: &Problem, params: &Map<String, Value>) -> Result<Plan, PipelineError> {
+        let file = self.fix_of(problem)?;
+        let resource = &problem.resource;
+        let place = Where {
+            resource: resource.id.to_string(),
+            account: resource.account.as_ref().map(|account| account.native().to_owned()),
+            region: resource.region.as_deref().map(ToOwned::to_owned),
+        };
+        let at = self.at(file, &place)?;
+        Ok(self.plan(file, at, params).await?)
+    }
+
+    /// The fix of a problem's setting.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn fix_of(&self, problem: &Problem) -> Result<&Arc<FixFile>, PipelineError> {
+        self.catalogue.of_setting(&problem.setting).ok_or_else(|| PipelineError::NotFound {
+            what: "a fix for",
+            name: problem.setting.to_string(),
+            hint: "no fix closes this recommendation; `amend catalog list` shows those that there are",
+        })
+    }
+
+    /// The open problems that a fix would close, most urgent first.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn open_problems(&self, file: &FixFile) -> Result<Vec<Problem>, PipelineError> {
+        let setting = Setting::new(&file.fix.id);
+        let all = self.store.problems(&Filter { open: Some(true), ..Filter::default() }).await?;
+        Ok(all
+            .into_iter()
+            .filter(|problem| problem.setting == setting && problem.state == ProblemState::Open)
+            .collect())
+    }
+
+    /// A remediation that does what `plan` says: recorded, and nothing written yet.
+    ///
+    /// # Errors
+    /// When the plan is not as it was made, its fix is another by now or may only be a ticket, or it
+    /// has nothing to write.
+    pub async fn begin(&self, plan: Plan, by: &str) -> Result<Remediation, PipelineError> {
+        let file = self.fix(&plan.fix)?;
+        let refuse = |why: &'static str| PipelineError::PlanRefused { fix: plan.fix.to_string(), why };
+        let digest = plan.digest_of().map_err(RemedyError::from)?;
+        if *plan.digest != *digest {
+            return Err(refuse("the plan was changed after it was made: its digest does not fit"));
+        }
+        if file.fix.digest != plan.fix_digest {
+            return Err(refuse("the fix has changed since the plan was made; plan again"));
+        }
+        if file.fix.most() == Ceiling::Ticket {
+            return Err(refuse("this fix is never done by a machine: it is a ticket"));
+        }
+        let id = format!("r-{}", self.ids.next(self.clock.now()));
+        let remedy = self.remedy(file, plan.at.clone(), &plan.params)?;
+        Ok(remedy.begin(&id, plan, by, &StoreJournal(&*self.store)).await?)
+    }
+
+    /// Takes a remediation on until it is done or has to wait.
+    ///
+    /// # Errors
+    /// When reading fails or the record cannot be kept: the next call goes on from there.
+    pub async fn advance(&self, r: &mut Remediation, deadline: Option<Timestamp>) -> Result<Next, PipelineError> {
+        Ok(self.remedy_of(r)?.advance(r, &StoreJournal(&*self.store), deadline).await?)
+    }
+
+    /// Undoes a remediation, as far as it can be done now; [`Self::advance`] goes on.
+    ///
+    /// # Errors
+    /// When there is nothing to undo, or as for [`Self::advance`].
+    pub async fn undo(&self, r: &mut Remediation, deadline: Option<Timestamp>) -> Result<Next, PipelineError> {
+        Ok(self.remedy_of(r)?.undo(r, &StoreJournal(&*self.store), deadline).await?)
+    }
+
+    /// The remediation whose id starts with `id`.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub async fn remediation(&self, id: &str) -> Result<Remediation, PipelineError> {
+        let mut found = self.store.find_remediations(id).await?;
+        match (found.pop(), found.is_empty()) {
+            (Some(one), true) => Ok(one),
+            (Some(_), false) => Err(PipelineError::NotFound {
+                what: "one remediation",
+                name: id.to_owned(),
+                hint: "more than one starts like this; write more of its id",
+            }),
+            (None, _) => Err(PipelineError::NotFound {
+                what: "remediation",
+                name: id.to_owned(),
+                hint: "`amend remediations` lists them",
+            }),
+        }
+    }
+
+    fn remedy(&self, file: &FixFile, at: At, params: &Map<String, Value>) -> Result<Remedy, RemedyError> {
+        let fix = Arc::new(file.fix.clone());
+        Remedy::new(fix, at, params, Arc::clone(&self.cloud), Arc::clone(&self.clock))
+    }
+
+    /// The engine for a remediation that was begun with the fix as it was then.
+    fn remedy_of(&self, r: &Remediation) -> Result<Remedy, PipelineError> {
+        let file = self.fix(&r.plan.fix)?;
+        // INVARIANT: what one fix began is not gone on with by another.
+        if file.fix.digest != r.plan.fix_digest {
+            let why = "the fix has changed since the remediation was begun; go on with the version of Amend that began it, or by hand";
+            return Err(PipelineError::PlanRefused { fix: r.plan.fix.to_string(), why });
+        }
+        Ok(self.remedy(file, r.plan.at.clone(), &r.plan.params)?)
+    }
+}

@@ -1,0 +1,328 @@
+//! From a plan to settings that read back as planned, one kept step after the other.
+
+use std::time::Duration;
+
+use amend_cloud::Effect;
+use amend_domain::{
+    digest,
+    plan::{Change, Made, MadeOutcome, Plan, PlannedCall, Remediation, Standing, State, Verdict},
+};
+use amend_models::Call;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::{Journal, Next, Observed, Remedy, RemedyError, journal::Kept};
+
+/// How often a call is sent that reading shows not to have been done.
+pub(super) const MOST_TRIES: usize = 2;
+/// No call is begun with less than this left until the deadline.
+const MARGIN: Duration = Duration::from_secs(10);
+
+impl Remedy {
+    /// A remediation that does what `plan` says. Nothing is written yet.
+    ///
+    /// # Errors
+    /// When the plan has nothing to write, or the record cannot be kept.
+    pub async fn begin(
+        &self,
+        id: &str,
+        plan: Plan,
+        by: &str,
+        journal: &dyn Journal,
+    ) -> Result<Remediation, RemedyError> {
+        let now = self.now();
+        let mut remediation = Remediation {
+            id: id.into(),
+            plan,
+            by: by.into(),
+            state: State::Planned,
+            revision: 0,
+            begun: now,
+            changed: now,
+            made: Vec::new(),
+            due: None,
+            until: None,
+            failing: false,
+            back: Vec::new(),
+            why: None,
+            found: Map::new(),
+        };
+        if remediation.plan.verdict != Verdict::Write {
+            return Err(self.state(&remediation, "its plan has nothing to write"));
+        }
+        let _: Kept = self.keep(&mut remediation, journal).await?;
+        Ok(remediation)
+    }
+
+    /// Takes a remediation on until it is done or has to wait. Starts no write near the `deadline`.
+    ///
+    /// # Errors
+    /// When reading fails or the record cannot be kept: the next call goes on from there.
+    pub async fn advance(
+        &self,
+        remediation: &mut Remediation,
+        journal: &dyn Journal,
+        deadline: Option<Timestamp>,
+    ) -> Result<Next, RemedyError> {
+        loop {
+            let wait = match remediation.state {
+                State::Planned => self.confirm_plan(remediation, journal).await?,
+                State::Applying => self.next_call(remediation, journal, deadline).await?,
+                State::Applied => self.verify(remediation, journal).await?,
+                State::Undoing => self.go_back(remediation, journal, deadline).await?,
+                State::Set | State::Failed | State::Undone | State::Superseded | State::Parked => {
+                    return Ok(Next::Done);
+                }
+            };
+            if let Some(at) = wait {
+                return Ok(Next::Again { at });
+            }
+        }
+    }
+
+    /// Reads again, just before the first write. A resource that changed since needs a new plan.
+    async fn confirm_plan(&self, r: &mut Remediation, journal: &dyn Journal) -> Result<Option<Timestamp>, RemedyError> {
+        let observed = self.observe().await?;
+        let fresh = self.plan_for(&observed)?;
+        // INVARIANT: what is written is what was planned, to a resource that is as it was planned for.
+        if fresh.digest == r.plan.digest {
+            r.state = State::Applying;
+        } else {
+            r.state = State::Superseded;
+            r.why = Some(match fresh.verdict {
+                Verdict::Compliant => "the resource is as it should be by now".to_owned(),
+                Verdict::Refused { why } => why,
+                Verdict::Write => "the resource, or the fix, changed since this was planned; plan again".to_owned(),
+            });
+        }
+        let _: Kept = self.keep(r, journal).await?;
+        Ok(None)
+    }
+
+    async fn next_call(
+        &self,
+        r: &mut Remediation,
+        journal: &dyn Journal,
+        deadline: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, RemedyError> {
+        if let Some(last) = r.made.last()
+            && last.outcome == MadeOutcome::Sent
+        {
+            return self.find_out(r, journal).await;
+        }
+        let accepted = r.made.iter().filter(|made| made.outcome == MadeOutcome::Accepted).count();
+        if let Some(wait) = self.wait_for(r, accepted, journal).await? {
+            return Ok(Some(wait));
+        }
+        if r.state != State::Applying {
+            return Ok(None);
+        }
+        let Some(planned) = r.plan.calls.get(accepted).cloned() else {
+            r.state = State::Applied;
+            r.until = Some(later(self.now(), self.fix.verify_within));
+            let _: Kept = self.keep(r, journal).await?;
+            return Ok(None);
+        };
+        self.send(r, &planned, accepted, false, journal, deadline).await
+    }
+
+    /// Makes one call: kept as sent before it is, and with its outcome after.
+    pub(super) async fn send(
+        &self,
+        r: &mut Remediation,
+        planned: &PlannedCall,
+        index: usize,
+        undo: bool,
+        journal: &dyn Journal,
+        deadline: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, RemedyError> {
+        let now = self.now();
+        if deadline.is_some_and(|deadline| later(now, MARGIN) > deadline) {
+            return Ok(Some(now));
+        }
+        let call = Call::find(&planned.call)?;
+        r.made.push(Made {
+            call: planned.call.clone(),
+            digest: digest::digest(&planned.with)?.into(),
+            changes: planned.changes.clone(),
+            index,
+            undo,
+            at: now,
+            outcome: MadeOutcome::Sent,
+        });
+        r.until = Some(later(now, self.fix.verify_within));
+        let kept = self.keep(r, journal).await?;
+        let outcome = self.write(kept, r, &call, &planned.with, index).await;
+        let unknown = outcome.is_none();
+        if let Some((outcome, made)) = outcome.zip(r.made.last_mut()) {
+            made.outcome = outcome;
+        }
+        let _: Kept = self.keep(r, journal).await?;
+        if let Some(MadeOutcome::Refused { why }) = r.made.last().map(|made| made.outcome.clone()) {
+            return self.fail(r, why, journal).await;
+        }
+        // Nobody answered: only reading tells, and not at once.
+        Ok(unknown.then(|| later(self.now(), Duration::from_secs(1))))
+    }
+
+    /// The one place where anything is written. INVARIANT: a write needs a kept record, which holds
+    /// what was there before.
+    async fn write(&self, _: Kept, r: &Remediation, call: &Call, with: &Value, index: usize) -> Option<MadeOutcome> {
+        match self.cloud.call(&self.place(Some(r), index), call, with).await {
+            Ok(_) => Some(MadeOutcome::Accepted),
+            Err(error) if error.effect() == Effect::None => Some(MadeOutcome::Refused { why: error.to_string() }),
+            Err(error) => {
+                tracing::warn!(remediation = %r.id, call = %call.name(), %error, "it is not known whether a call was done");
+                None
+            }
+        }
+    }
+
+    /// Whether a call was done whose answer nobody has: a plan for what is there now tells. It was done
+    /// where it is no longer needed.
+    async fn find_out(&self, r: &mut Remediation, journal: &dyn Journal) -> Result<Option<Timestamp>, RemedyError> {
+        let observed = self.observe().await?;
+        let fresh = self.plan_for(&observed)?;
+        let Some(made) = r.made.last().cloned() else { return Ok(None) };
+        let needed = r.plan.calls.get(made.index).is_some_and(|planned| fresh.calls.contains(planned));
+        let late = r.until.is_none_or(|until| self.now() >= until);
+        let outcome = match needed {
+            false => MadeOutcome::Accepted,
+            true if late => {
+                MadeOutcome::Refused { why: format!("`{}` got no answer, and nothing was done", made.call) }
+            }
+            true => return Ok(Some(later(self.now(), Duration::from_secs(2)))),
+        };
+        if let Some(last) = r.made.last_mut() {
+            last.outcome = outcome.clone();
+        }
+        if let MadeOutcome::Refused { why } = outcome
+            && tries(r, &made) >= MOST_TRIES
+        {
+            return self.fail(r, why, journal).await;
+        }
+        let _: Kept = self.keep(r, journal).await?;
+        Ok(None)
+    }
+
+    /// Waits for what the last accepted call asks for before the next.
+    async fn wait_for(
+        &self,
+        r: &mut Remediation,
+        accepted: usize,
+        journal: &dyn Journal,
+    ) -> Result<Option<Timestamp>, RemedyError> {
+        let last = accepted.checked_sub(1).and_then(|last| r.plan.calls.get(last));
+        let write = last.and_then(|planned| self.fix.writes.get(planned.step));
+        let Some((check, within)) = write.and_then(|write| write.wait_until.as_ref()) else { return Ok(None) };
+        let observed = self.observe().await?;
+        let scope = observed.scope.with("now", observed.now.into()).with("then", r.plan.then().into());
+        if check.holds(&scope).map_err(|error| self.formula("wait_until", error))? {
+            return Ok(None);
+        }
+        let since = r.made.last().map_or(r.changed, |made| made.at);
+        if self.now() >= later(since, *within) {
+            let why = format!("`{}` did not come true within {} s", check.source(), within.as_secs());
+            return self.fail(r, why, journal).await;
+        }
+        let at = later(self.now(), Duration::from_secs(5));
+        r.due = Some(at);
+        let _: Kept = self.keep(r, journal).await?;
+        Ok(Some(at))
+    }
+
+    /// Reads back until the settings are as planned, or too much time has passed.
+    async fn verify(&self, r: &mut Remediation, journal: &dyn Journal) -> Result<Option<Timestamp>, RemedyError> {
+        let observed = self.observe().await?;
+        let names: Vec<Box<str>> = r.plan.changes.iter().map(|change| change.setting.clone()).collect();
+        let as_planned = standing(&r.plan, &observed, &names) == Standing::Ours;
+        if as_planned && observed.compliant {
+            r.state = State::Set;
+            (r.due, r.until, r.why) = (None, None, None);
+            let _: Kept = self.keep(r, journal).await?;
+            return Ok(None);
+        }
+        if r.until.is_some_and(|until| self.now() < until) {
+            let at = later(self.now(), Duration::from_secs(2));
+            r.due = Some(at);
+            let _: Kept = self.keep(r, journal).await?;
+            return Ok(Some(at));
+        }
+        let within = self.fix.verify_within.as_secs();
+        let why = if as_planned {
+            format!("the settings are as planned, but after {within} s the resource is still not as it should be")
+        } else {
+            format!("the settings did not read back as planned within {within} s")
+        };
+        self.fail(r, why, journal).await
+    }
+
+    /// Goes back where something was written; ends where nothing was.
+    async fn fail(
+        &self,
+        r: &mut Remediation,
+        why: String,
+        journal: &dyn Journal,
+    ) -> Result<Option<Timestamp>, RemedyError> {
+        let undoing = r.state == State::Undoing;
+        let wrote = r.made.iter().any(|made| made.outcome == MadeOutcome::Accepted && !made.undo);
+        r.why = Some(why);
+        r.due = None;
+        r.state = match (wrote, undoing) {
+            (_, true) => State::Parked,
+            (false, _) => State::Failed,
+            (true, _) if self.fix.undo.is_empty() => State::Parked,
+            (true, _) => {
+                r.failing = true;
+                r.until = Some(later(self.now(), self.fix.verify_within));
+                State::Undoing
+            }
+        };
+        let _: Kept = self.keep(r, journal).await?;
+        Ok(None)
+    }
+
+    /// Leaves it to a person, with what was found.
+    pub(super) async fn park(
+        &self,
+        r: &mut Remediation,
+        observed: &Observed,
+        why: &str,
+        journal: &dyn Journal,
+    ) -> Result<Option<Timestamp>, RemedyError> {
+        let before = r.why.take().map_or_else(String::new, |before| format!("{before}; then: "));
+        r.why = Some(format!("{before}{why}"));
+        r.found = observed.now.clone();
+        r.due = None;
+        r.state = State::Parked;
+        let _: Kept = self.keep(r, journal).await?;
+        Ok(None)
+    }
+
+    pub(super) fn state(&self, r: &Remediation, message: &'static str) -> RemedyError {
+        RemedyError::State { id: r.id.to_string(), state: r.state.as_str(), message }
+    }
+}
+
+/// How often a call was sent.
+pub(super) fn tries(r: &Remediation, made: &Made) -> usize {
+    r.made.iter().filter(|other| other.index == made.index && other.undo == made.undo).count()
+}
+
+/// How settings stand together: ours where all are, as before where all are, else something else.
+pub(super) fn standing(plan: &Plan, observed: &Observed, names: &[Box<str>]) -> Standing {
+    let real = plan.changes.iter().filter(|change| change.is_real() && names.contains(&change.setting));
+    let mut each = real.map(|change| standing_of(observed, change));
+    let first = each.next().unwrap_or(Standing::Ours);
+    if each.all(|one| one == first) { first } else { Standing::Other }
+}
+
+/// How a setting stands now. One that cannot be told is not as anybody left it.
+pub(super) fn standing_of(observed: &Observed, change: &Change) -> Standing {
+    observed.now.get(&*change.setting).map_or(Standing::Other, |now| change.standing(now))
+}
+
+/// `at` and some time.
+pub(super) fn later(at: Timestamp, by: Duration) -> Timestamp {
+    jiff::SignedDuration::try_from(by).ok().and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""moto on a port of its own, in this process, with the resources of aws_resources.py.
+
+Prints {"port": N} and then answers one JSON line for every JSON line on standard input, until that ends:
+{"do": "make" | "state", ...} as aws_resources.py; {"do": "call", "service": "s3", "method": "put_public_access_block",
+"with": {...}} makes a boto3 call as somebody else would; {"do": "requests"} lists the operations asked for since the
+last time; {"do": "wrong"} lists requests whose signature botocore computes otherwise, from the bytes that came.
+"""
+
+import functools
+import io
+import json
+import sys
+import threading
+from typing import Any, Iterable
+from urllib.parse import urlsplit
+
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+import aws_resources
+
+KEY, SECRET = "AKIAAMENDTESTS", "the-secret-of-the-tests"
+
+
+class Checked:
+    """A WSGI application in front of moto's: it looks at the requests of one access key."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.requests, self.wrong = inner, [], []
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        authorization = environ.get("HTTP_AUTHORIZATION", "")
+        if f"Credential={KEY}/" in authorization:
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            environ["wsgi.input"] = io.BytesIO(body)
+            self.requests.append(f"{environ['REQUEST_METHOD']} {environ['RAW_URI']} {operation(environ, body)}".strip())
+            try:
+                expected = signature(environ, authorization, body)
+            except Exception as error:  # a request that cannot be signed is wrong, too
+                expected = f"{type(error).__name__}: {error}"
+            if f"Signature={expected}" not in authorization:
+                self.wrong.append(f"{environ['REQUEST_METHOD']} {environ['RAW_URI']}: expected {expected}, got {authorization}")
+        return self.inner(environ, start_response)
+
+
+def operation(environ: dict[str, Any], body: bytes) -> str:
+    target = environ.get("HTTP_X_AMZ_TARGET")
+    if target:
+        return target
+    return body.split(b"&", 1)[0].decode() if body.startswith(b"Action=") else ""
+
+
+def signature(environ: dict[str, Any], authorization: str, body: bytes) -> str:
+    """What botocore computes for these bytes."""
+    parts = dict(part.strip().split("=", 1) for part in authorization.split(" ", 1)[1].split(","))
+    _, _, region, service, _ = parts["Credential"].split("/")
+    headers = {}
+    for name in parts["SignedHeaders"].split(";"):
+        plain = name.upper().replace("-", "_")
+        headers[name] = environ.get(plain if name in ("content-type", "content-length") else f"HTTP_{plain}", "")
+    token = headers.get("x-amz-security-token")
+    kind = S3SigV4Auth if service == "s3" else SigV4Auth
+    auth = kind(Credentials(KEY, SECRET, token), service, region)
+    url = urlsplit(environ["RAW_URI"])
+    request = AWSRequest(
+        method=environ["REQUEST_METHOD"], url=f"http://{environ['HTTP_HOST']}{environ['RAW_URI']}", headers=headers,
+        data=body)
+    request.context["timestamp"] = headers["x-amz-date"]
+    request.context["payload_signing_enabled"] = True
+    assert url.path.startswith("/")
+    canonical = auth.canonical_request(request)
+    return auth.signature(auth.string_to_sign(request, canonical), request)
+
+
+def main() -> None:
+    checked = Checked(DomainDispatcherApplication(create_backend_app))
+    # Port 0: the system picks one that nobody has, so this is ours and nobody else's.
+    server = make_server("127.0.0.1", 0, checked, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    endpoint = f"http://127.0.0.1:{server.port}"
+    clouds = functools.cache(functools.partial(aws_resources.Aws, endpoint))
+    print(json.dumps({"port": server.port, "key": KEY, "secret": SECRET}), flush=True)
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            if command["do"] == "requests":
+                result: Any = {"requests": checked.requests[:]}
+                checked.requests.clear()
+            elif command["do"] == "wrong":
+                result = {"wrong": checked.wrong}
+            elif command["do"] == "list":
+                result = {name: cases for name, (_, _, cases) in aws_resources.FIXES.items()}
+            elif command["do"] == "call":
+                client = clouds(command.get("region", "eu-west-1")).client(command["service"])
+                answer = getattr(client, command["method"])(**command["with"])
+                result = json.loads(json.dumps(answer, default=str))
+            else:
+                result = aws_resources.answer(clouds, command)
+        except Exception as error:  # whatever it is, the next line is to be answered too
+            result = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(result, sort_keys=True), flush=True)
+
+
+if __name__ == "__main__":
+    import logging
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    main()
