@@ -8,6 +8,7 @@ mod configuration;
 mod corpus;
 mod demo;
 mod expressions;
+mod fixes;
 mod forms;
 mod generated_files;
 mod governance;

@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, OnceLock, PoisonError},
 };
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::harness::workspace;
 
@@ -44,6 +44,18 @@ impl Served {
         MOTO.get_or_init(|| Self::start("aws", "moto_clouds.py", &[]))
     }
 
+    /// Azure, held against the azure-mgmt packages.
+    pub fn azure() -> &'static Self {
+        static AZURE: OnceLock<Served> = OnceLock::new();
+        AZURE.get_or_init(|| Self::start("models", "azure_fake.py", &["serve"]))
+    }
+
+    /// Google Cloud, held against the discovery documents.
+    pub fn gcp() -> &'static Self {
+        static GCP: OnceLock<Served> = OnceLock::new();
+        GCP.get_or_init(|| Self::start("models", "gcp_fake.py", &["serve"]))
+    }
+
     /// Its address.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.hello["port"])
@@ -58,10 +70,5 @@ impl Served {
         let answer: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         assert!(answer.get("error").is_none(), "{command}: {}", answer["error"]);
         answer
-    }
-
-    /// The whole state of a resource.
-    pub fn state(&self, fix: &str, resource: &str, region: &str) -> Value {
-        self.ask(&json!({ "do": "state", "fix": fix, "resource": resource, "region": region }))
     }
 }

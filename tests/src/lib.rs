@@ -6,3 +6,4 @@ pub mod fuzz;
 pub mod generated;
 pub mod harness;
 pub mod random;
+pub mod subject;

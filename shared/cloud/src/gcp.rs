@@ -121,7 +121,7 @@ impl Gcp {
     async fn wait(&self, place: &Place, call: &str, args: &Value, mut operation: Value) -> Result<Value, CallError> {
         let begun = tokio::time::Instant::now();
         let fails = |reason: String| CallError::Unreadable { call: call.to_owned(), reason };
-        let mut wait = Duration::from_millis(200);
+        let mut wait = Duration::from_millis(100);
         loop {
             if operation.get("status").and_then(Value::as_str) == Some("DONE") {
                 return finished(call, operation);

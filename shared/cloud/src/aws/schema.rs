@@ -141,7 +141,7 @@ impl Maker {
                         shape: target_name,
                         schema: keep(self.member(name, keep_text(member_name), index, member, target, payload)),
                         idempotency_token: member.idempotency_token,
-                        json_in_header: member.jsonvalue,
+                        json_in_header: member.jsonvalue && member.location.as_deref() == Some("header"),
                         whole_body: payload && &*target.kind == "structure",
                     });
                 }

@@ -153,9 +153,11 @@ impl Remedy {
         r.until = Some(later(now, self.fix.verify_within));
         let kept = self.keep(r, journal).await?;
         let outcome = self.write(kept, r, &call, &planned.with, index).await;
-        let unknown = outcome.is_none();
-        if let Some((outcome, made)) = outcome.zip(r.made.last_mut()) {
-            made.outcome = outcome;
+        let unknown = outcome.is_err();
+        match (outcome, r.made.last_mut()) {
+            (Ok(outcome), Some(made)) => made.outcome = outcome,
+            (Err(why), _) => r.why = Some(why),
+            (Ok(_), None) => {}
         }
         let _: Kept = self.keep(r, journal).await?;
         if let Some(MadeOutcome::Refused { why }) = r.made.last().map(|made| made.outcome.clone()) {
@@ -167,13 +169,22 @@ impl Remedy {
 
     /// The one place where anything is written. INVARIANT: a write needs a kept record, which holds
     /// what was there before.
-    async fn write(&self, _: Kept, r: &Remediation, call: &Call, with: &Value, index: usize) -> Option<MadeOutcome> {
+    ///
+    /// Where nobody knows whether it was done, that is the error.
+    async fn write(
+        &self,
+        _: Kept,
+        r: &Remediation,
+        call: &Call,
+        with: &Value,
+        index: usize,
+    ) -> Result<MadeOutcome, String> {
         match self.cloud.call(&self.place(Some(r), index), call, with).await {
-            Ok(_) => Some(MadeOutcome::Accepted),
-            Err(error) if error.effect() == Effect::None => Some(MadeOutcome::Refused { why: error.to_string() }),
+            Ok(_) => Ok(MadeOutcome::Accepted),
+            Err(error) if error.effect() == Effect::None => Ok(MadeOutcome::Refused { why: error.to_string() }),
             Err(error) => {
                 tracing::warn!(remediation = %r.id, call = %call.name(), %error, "it is not known whether a call was done");
-                None
+                Err(error.to_string())
             }
         }
     }
@@ -189,7 +200,8 @@ impl Remedy {
         let outcome = match needed {
             false => MadeOutcome::Accepted,
             true if late => {
-                MadeOutcome::Refused { why: format!("`{}` got no answer, and nothing was done", made.call) }
+                let why = r.why.take().unwrap_or_else(|| format!("`{}` was interrupted", made.call));
+                MadeOutcome::Refused { why: format!("{why}; reading shows that it was not done") }
             }
             true => return Ok(Some(later(self.now(), Duration::from_secs(2)))),
         };

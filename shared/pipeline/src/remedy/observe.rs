@@ -101,7 +101,10 @@ impl Remedy {
         let account = self.at.account.as_ref().map(|account| account.native().to_owned());
         parts.insert("id".to_owned(), self.at.resource.as_str().into());
         parts.insert("account".to_owned(), account.map_or(Value::Null, Value::from));
-        parts.insert("region".to_owned(), self.at.region.as_deref().map_or(Value::Null, Value::from));
+        // In Google's names a region is a part of its own.
+        if self.target.part("region").is_none() {
+            parts.insert("region".to_owned(), self.at.region.as_deref().map_or(Value::Null, Value::from));
+        }
         Value::Object(parts)
     }
 }
