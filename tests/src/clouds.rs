@@ -44,6 +44,12 @@ impl Served {
         MOTO.get_or_init(|| Self::start("aws", "moto_clouds.py", &[]))
     }
 
+    /// What botocore makes of calls, answers, errors and endpoints.
+    pub fn botocore() -> &'static Self {
+        static WIRE: OnceLock<Served> = OnceLock::new();
+        WIRE.get_or_init(|| Self::start("aws", "aws_wire.py", &["serve"]))
+    }
+
     /// Azure, held against the azure-mgmt packages.
     pub fn azure() -> &'static Self {
         static AZURE: OnceLock<Served> = OnceLock::new();

@@ -236,6 +236,20 @@ pub fn aws_service(name: &str) -> Result<Option<&'static aws::Service>, ModelErr
     SERVICES.get(&format!("aws/{name}.json"), |json| aws::Service::parse(name, json))
 }
 
+/// The names of all calls of AWS that can be made.
+///
+/// # Errors
+/// When a file in this build is broken.
+pub fn aws_calls() -> Result<Vec<String>, ModelError> {
+    let mut calls = Vec::new();
+    for name in names_in("aws").filter(|name| *name != "partitions") {
+        let Some(service) = aws_service(name)? else { continue };
+        calls.extend(service.operations.keys().map(|operation| format!("{name}:{operation}")));
+    }
+    calls.sort();
+    Ok(calls)
+}
+
 /// The endpoint rules of an AWS service.
 ///
 /// # Errors

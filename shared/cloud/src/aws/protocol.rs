@@ -111,7 +111,8 @@ impl Wire {
     /// When `args` are not what the operation takes.
     pub fn request(&self, args: &Value, token: &str) -> Result<HttpRequest, SerdeError> {
         let entry = self.operation.input.as_ref().and_then(|target| self.requests.get(&target.shape));
-        let sent = Sent { schemas: &self.requests, entry, schema: self.input, value: args, token };
+        let skips_empty = matches!(self.form, Form::Ec2 { .. });
+        let sent = Sent { schemas: &self.requests, entry, schema: self.input, value: args, skips_empty, token };
         let mut request = match &self.form {
             Form::Sdk { protocol, .. } => protocol.serialize_request(&sent, self.input, "", &self.names)?,
             Form::Ec2 { version } => ec2_request(self.name, version, &sent)?,

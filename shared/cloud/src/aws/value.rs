@@ -20,6 +20,8 @@ pub(super) struct Sent<'a> {
     pub schema: &'a Schema<'static>,
     /// Its value.
     pub value: &'a Value,
+    /// Whether empty lists are left out, as ec2Query has no way to say them.
+    pub skips_empty: bool,
     /// Made up for members that make repeated requests one.
     pub token: &'a str,
 }
@@ -36,6 +38,7 @@ impl SerializableStruct for Sent<'_> {
             let value = match self.value.get(link.name) {
                 None | Some(Value::Null) if link.idempotency_token => &token,
                 None | Some(Value::Null) => continue,
+                Some(Value::Array(list)) if self.skips_empty && list.is_empty() => continue,
                 Some(value) => value,
             };
             if link.json_in_header {
