@@ -3,6 +3,7 @@
 mod architecture;
 mod aws_calls;
 mod aws_fixes;
+mod bulk;
 mod catalogue;
 mod configuration;
 mod corpus;
@@ -15,6 +16,8 @@ mod governance;
 mod http;
 mod mistakes;
 mod reference_samples;
+mod roles;
 mod rule_properties;
+mod scripts;
 mod store;
 mod story;

@@ -250,6 +250,12 @@ pub struct FixArguments {
     /// The plan, as `amend plan --out` kept it; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub plan: PathBuf,
+    /// Of many plans: the most at once in one account.
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub per_account: usize,
+    /// Of many plans: no more begin when this share of them did not end well.
+    #[arg(long, default_value_t = 10, value_name = "PERCENT")]
+    pub stop_at: usize,
 }
 
 #[derive(Args, Debug)]
@@ -278,6 +284,14 @@ pub enum CatalogCommand {
     Show {
         /// Its id, or a recommendation that it closes.
         fix: String,
+        /// The plan that it makes for the bad case of its own tests, instead of the file.
+        #[arg(long)]
+        example: bool,
+    },
+    /// Prints the frame of a new fix file.
+    New {
+        /// Its id: `<cloud>.<service>.<what becomes true>`.
+        id: String,
     },
     /// Shows every mistake in fix files, with its place and what to do.
     Check {

@@ -125,17 +125,6 @@ impl Output {
         bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message(what.to_owned())
     }
 
-    /// A sign of life for work whose length nobody knows.
-    pub fn spinner(self, what: &str) -> ProgressBar {
-        if self.format != Format::Human {
-            return ProgressBar::hidden();
-        }
-        let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
-        let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        bar.enable_steady_tick(std::time::Duration::from_millis(120));
-        bar.with_message(what.to_owned())
-    }
-
     /// Writes a value as JSON.
     pub fn json<T: Serialize>(self, value: &T) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(value)

@@ -60,7 +60,10 @@ fn signed_in(plan: &Plan) -> String {
     let account = plan.at.account.as_ref().map(|account| account.native().to_owned());
     match (plan.at.cloud, account) {
         (Cloud::Aws, Some(account)) => {
-            format!("in_account \"$(aws sts get-caller-identity --query Account --output text)\" {}", quoted(&account))
+            let region =
+                plan.at.region.as_deref().map_or_else(String::new, |region| format!("--region {} ", quoted(region)));
+            let asked = format!("aws sts get-caller-identity {region}--query Account --output text");
+            format!("in_account \"$({asked})\" {}", quoted(&account))
         }
         // Both name the account in every call.
         _ => "true".to_owned(),

@@ -406,6 +406,23 @@ pub fn diff(path: &str, before: &Value, then: &Value) -> Vec<DiffLine> {
                 })
                 .collect()
         }
+        (Value::Array(a), Value::Array(b)) if named(a) && named(b) => {
+            // Elements with a name of their own are followed by it.
+            let find = |list: &[Value], name: &str| list.iter().find(|one| name_of(one) == Some(name)).cloned();
+            let names = a.iter().chain(b.iter().filter(|one| name_of(one).is_some_and(|name| find(a, name).is_none())));
+            names
+                .filter_map(name_of)
+                .flat_map(|name| {
+                    let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+                    let short = last(name);
+                    let alone =
+                        a.iter().chain(b).filter_map(name_of).all(|other| other == name || last(other) != short);
+                    let short = if alone { short } else { name.to_owned() };
+                    let value = |list: &[Value]| find(list, name).unwrap_or(Value::Null);
+                    diff(&format!("{path}[{short}]"), &value(a), &value(b))
+                })
+                .collect()
+        }
         (Value::Array(a), Value::Array(b)) => {
             let gone = |from: &[Value], other: &[Value]| -> Vec<Value> {
                 from.iter().filter(|one| !contains(other, one)).cloned().collect()
@@ -419,6 +436,19 @@ pub fn diff(path: &str, before: &Value, then: &Value) -> Vec<DiffLine> {
         (before, Value::Null) => vec![line(Some(before), None)],
         (before, then) => vec![line(Some(before), Some(then))],
     }
+}
+
+/// The name of an element of a list, where it has one.
+fn name_of(element: &Value) -> Option<&str> {
+    ["id", "Sid", "name"].iter().find_map(|name| element.get(*name)?.as_str())
+}
+
+/// Whether every element has a name, and no two the same.
+fn named(list: &[Value]) -> bool {
+    let mut names: Vec<&str> = list.iter().filter_map(name_of).collect();
+    names.sort_unstable();
+    names.dedup();
+    !list.is_empty() && names.len() == list.len()
 }
 
 #[cfg(test)]
@@ -453,6 +483,10 @@ mod tests {
             text,
             ["S.a Some(\"1\") Some(\"2\")", "S.l Some(\"1\") None", "S.l None Some(\"3\")", "S.n None Some(\"true\")"]
         );
+        let rules = |sources: &str| json!([{"id": "/nsg/ssh", "sources": sources}, {"id": "/nsg/web", "sources": "*"}]);
+        let paths: Vec<String> =
+            diff("R", &rules("*"), &rules("10.0.0.0/8")).into_iter().map(|line| line.path).collect();
+        assert_eq!(paths, ["R[ssh].sources"]);
     }
 
     #[test]

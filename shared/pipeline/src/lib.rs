@@ -7,6 +7,7 @@
 
 pub mod accept;
 pub mod backlog;
+pub mod bulk;
 pub mod config;
 pub mod decider;
 pub mod explain;

@@ -10,11 +10,12 @@ use amend_catalog::{
     fix_file::{self, FixFile},
 };
 use amend_domain::fix::Level;
-use amend_pipeline::remedy::rehearse::{Rehearsed, rehearse};
+use amend_pipeline::remedy::rehearse::{Rehearsed, example, rehearse};
 use serde_json::json;
 
 use crate::{
     args::{CatalogCommand, Format},
+    commands::plan,
     failure::{Exit, Failure},
     output::{Output, Tone, counted},
     setup,
@@ -24,7 +25,8 @@ use crate::{
 pub async fn run(command: CatalogCommand, config: Option<&Path>, output: Output) -> Result<Exit, Failure> {
     match command {
         CatalogCommand::List => list(config, output),
-        CatalogCommand::Show { fix } => show(&fix, config, output),
+        CatalogCommand::Show { fix, example } => show(&fix, example, config, output).await,
+        CatalogCommand::New { id } => new(&id, output),
         CatalogCommand::Check { files } => check(&files, config, output),
         CatalogCommand::Test { files } => test(&files, config, output).await,
         CatalogCommand::Schema => {
@@ -83,7 +85,7 @@ fn row(file: &FixFile) -> Vec<(String, Tone)> {
     ]
 }
 
-fn show(name: &str, config: Option<&Path>, output: Output) -> Result<Exit, Failure> {
+async fn show(name: &str, by_example: bool, config: Option<&Path>, output: Output) -> Result<Exit, Failure> {
     let catalogue = setup::catalogue(&setup::config(config, output)?, output)?;
     let closing = || amend_domain::RecommendationKey::parse(name).and_then(|key| catalogue.closing(&key));
     let Some(file) = catalogue.get(name).or_else(closing) else {
@@ -92,11 +94,81 @@ fn show(name: &str, config: Option<&Path>, output: Output) -> Result<Exit, Failu
             near.map_or_else(|| "`amend catalog list` shows them".to_owned(), |near| format!("did you mean `{near}`?"));
         return Err(Failure::new(format!("fix `{name}` is not known"), None, Some(&hint)));
     };
+    if by_example {
+        let plan =
+            example(file).await.map_err(|why| Failure::new(why, None, Some("`amend catalog test` says more")))?;
+        if output.format() == Format::Json {
+            output.json(&plan)?;
+        } else {
+            plan::print(&plan, "an example, from the tests of the fix", true, output);
+        }
+        return Ok(Exit::Ok);
+    }
     if output.format() == Format::Json {
         output.json(&json!({ "id": file.fix.id, "digest": file.fix.digest, "file": file.source.name, "text": file.source.text }))?;
     } else {
         output.line(file.source.text.trim_end());
     }
+    Ok(Exit::Ok)
+}
+
+/// The frame of a fix file: it has every part, and each says what belongs there.
+fn new(id: &str, output: Output) -> Result<Exit, Failure> {
+    let (target, read, write, example) = match id.split('.').next() {
+        Some("azure") => (
+            "/subscriptions/{subscription}/resourcegroups/{group}/providers/microsoft.storage/storageaccounts/{name}",
+            "{ call: GET Microsoft.Storage/storageAccounts@2026-09-01, with: { id: =target.id } }",
+            "{ call: PATCH Microsoft.Storage/storageAccounts@2026-09-01, with: { id: =target.id, body: { properties: {} } } }",
+            "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/acme",
+        ),
+        Some("aws") => (
+            "arn:{partition}:s3:::{name}",
+            "{ call: s3:GetPublicAccessBlock, with: { Bucket: =target.name }, absent_on: NoSuchPublicAccessBlockConfiguration }",
+            "{ call: s3:PutPublicAccessBlock, with: { Bucket: =target.name, PublicAccessBlockConfiguration: =then.SETTING } }",
+            "arn:aws:s3:::acme",
+        ),
+        Some("gcp") => (
+            "//storage.googleapis.com/{name}",
+            "{ call: storage.buckets.get, with: { bucket: =target.name } }",
+            "{ call: storage.buckets.patch, with: { bucket: =target.name, body: {} } }",
+            "//storage.googleapis.com/acme",
+        ),
+        _ => {
+            let hint = "such as `aws.sns.encryption`: azure, aws or gcp first";
+            return Err(Failure::new(format!("`{id}` is no id of a fix"), None, Some(hint)));
+        }
+    };
+    output.line(&format!(
+        "version: 1
+id: {id}
+title: WHAT IT DOES, in the imperative
+closes: [] # Defender GUIDs, policy:..., securityhub:..., scc:...
+target: {target}
+docs: https://THE-VENDORS-PAGE
+impact: {{ disruption: high, cost: none, reversible: yes, reach: resource, why: WHAT MAY STOP WORKING }}
+ceiling: approve
+reads:
+  found: {read}
+compliant: =found.MEMBER == true
+settings:
+  SETTING: {{ now: =found.MEMBER, then: true }}
+writes:
+  - {write}
+verify: {{ within: 60s }}
+undo: [] # the calls that bring before.SETTING back
+manual: |
+  1. THE STEPS FOR A PERSON
+tests:
+  - name: THE BAD CASE, from a rich state
+    target: {example}
+    given: {{ found: null }}
+    sends: []
+    then: {{ found: null }}
+    undo: []
+  - name: THE GOOD CASE is left alone
+    target: {example}
+    given: {{ found: null }}"
+    ));
     Ok(Exit::Ok)
 }
 

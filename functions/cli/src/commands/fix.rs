@@ -5,10 +5,12 @@ use std::{path::Path, time::Duration};
 use amend_domain::plan::{Plan, Remediation, State};
 use amend_pipeline::{
     Config,
+    bulk::{Bulk, Pace},
     fixer::Fixer,
     remedy::{Next, show::shown},
 };
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use crate::{
     args::{FixArguments, Format},
@@ -17,17 +19,78 @@ use crate::{
     setup,
 };
 
-/// Runs `amend fix`.
+/// Runs `amend fix`: one plan, or many in waves.
 pub async fn run(arguments: &FixArguments, config: &Config, output: Output) -> Result<Exit, Failure> {
     let plans = read(&arguments.plan)?;
     let fixer = setup::fixer(config, output).await?;
-    let mut done = Vec::new();
+    let mut todo = Vec::new();
     for plan in plans {
-        let mut remediation = fixer.begin(plan, "the local user").await?;
-        go_on(&fixer, &mut remediation, output).await?;
-        done.push(remediation);
+        if is_done(&fixer, &plan).await? {
+            output.note(&format!("{}: done before, by the same plan", plan.at.resource));
+        } else {
+            todo.push(plan);
+        }
     }
-    finish(&done, output)
+    let pace = Pace { per_account: arguments.per_account, stop_percent: arguments.stop_at, ..Pace::default() };
+    let account = |plan: &Plan| plan.at.account.as_ref().map(ToString::to_string).unwrap_or_default();
+    let mut bulk = Bulk::new(todo.iter().map(account), pace);
+    let progress = if todo.len() > 1 { output.progress(todo.len(), "fixing") } else { output.progress(0, "fixing") };
+    let mut running = JoinSet::new();
+    let mut done = Vec::new();
+    let mut broken = Vec::new();
+    while !bulk.is_over() {
+        for index in bulk.begin() {
+            let Some(plan) = todo.get(index).cloned() else { continue };
+            let fixer = fixer.clone();
+            running.spawn(async move {
+                let resource = plan.at.resource.clone();
+                (index, resource, one(&fixer, plan).await)
+            });
+        }
+        let Some(ended) = running.join_next().await else { break };
+        let (index, resource, result) =
+            ended.map_err(|error| Failure::new("a fix broke off", Some(Box::new(error)), None))?;
+        match result {
+            Ok(remediation) => {
+                bulk.end(index, remediation.state == State::Set);
+                done.push(remediation);
+            }
+            Err(failure) => {
+                bulk.end(index, false);
+                broken.push((resource, failure));
+            }
+        }
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    let stopped = bulk.stopped();
+    if let (None, [(_, _)], true) = (&stopped, broken.as_slice(), done.is_empty())
+        && let Some((_, failure)) = broken.pop()
+    {
+        return Err(failure);
+    }
+    for (resource, failure) in &broken {
+        output.note(&format!("{resource}:"));
+        output.failure(failure);
+    }
+    if let Some(why) = &stopped {
+        let text = format!("stopped: {why}; {} not begun. The same command goes on", bulk.waiting());
+        output.note(&output.toned(Tone::Alarm, &text));
+    }
+    let exit = finish(&done, output)?;
+    Ok(if broken.is_empty() && stopped.is_none() { exit } else { Exit::No })
+}
+
+async fn one(fixer: &Fixer, plan: Plan) -> Result<Remediation, Failure> {
+    let mut remediation = fixer.begin(plan, "the local user").await?;
+    go_on(fixer, &mut remediation).await?;
+    Ok(remediation)
+}
+
+/// Whether the same plan was carried out before: a run that was stopped goes on where it was.
+async fn is_done(fixer: &Fixer, plan: &Plan) -> Result<bool, Failure> {
+    let before = fixer.store().remediations(Some(plan.at.resource.as_str()), Some(State::Set.as_str()), 100).await?;
+    Ok(before.iter().any(|remediation| remediation.plan.digest == plan.digest))
 }
 
 /// Runs `amend undo`.
@@ -36,25 +99,22 @@ pub async fn undo(id: &str, config: &Config, output: Output) -> Result<Exit, Fai
     let mut remediation = fixer.remediation(id).await?;
     let next = fixer.undo(&mut remediation, None).await?;
     if next != Next::Done {
-        go_on(&fixer, &mut remediation, output).await?;
+        go_on(&fixer, &mut remediation).await?;
     }
     finish(&[remediation], output)
 }
 
 /// Takes a remediation to its end; waits where it has to.
-pub async fn go_on(fixer: &Fixer, remediation: &mut Remediation, output: Output) -> Result<(), Failure> {
-    let progress = output.spinner(&format!("{} on {}", remediation.plan.fix, remediation.plan.at.resource));
+pub async fn go_on(fixer: &Fixer, remediation: &mut Remediation) -> Result<(), Failure> {
     loop {
         match fixer.advance(remediation, None).await? {
-            Next::Done => break,
+            Next::Done => return Ok(()),
             Next::Again { at } => {
                 let wait = Duration::try_from(at.duration_since(fixer.now())).unwrap_or_default();
                 tokio::time::sleep(wait.clamp(Duration::from_millis(100), Duration::from_secs(5))).await;
             }
         }
     }
-    progress.finish_and_clear();
-    Ok(())
 }
 
 /// The plans of a file.

@@ -66,7 +66,7 @@ async fn resume(config: &Config, output: Output) -> Result<Exit, Failure> {
     let mut done = Vec::new();
     for state in [State::Applying, State::Applied, State::Undoing] {
         for mut remediation in fixer.store().remediations(None, Some(state.as_str()), 10_000).await? {
-            fix::go_on(&fixer, &mut remediation, output).await?;
+            fix::go_on(&fixer, &mut remediation).await?;
             done.push(remediation);
         }
     }

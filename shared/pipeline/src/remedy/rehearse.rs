@@ -53,6 +53,16 @@ pub async fn rehearse(file: &FixFile) -> Vec<Rehearsed> {
     all
 }
 
+/// The plan of the first test that sends something: what the fix looks like in use.
+///
+/// # Errors
+/// Says what is wrong where there is none.
+pub async fn example(file: &FixFile) -> Result<Plan, String> {
+    let sends = |test: &&FixTest| matches!(test.expect, Expect::Sends { .. });
+    let test = file.tests.iter().find(sends).ok_or("no test of this fix sends anything")?;
+    remedy(&Arc::new(file.fix.clone()), test, &test.given)?.plan().await.map_err(|error| explain(&error))
+}
+
 async fn run(fix: &Arc<Fix>, test: &FixTest) -> Result<(), String> {
     let planned = match remedy(fix, test, &test.given) {
         Ok(remedy) => remedy.plan().await.map_err(|error| explain(&error)),

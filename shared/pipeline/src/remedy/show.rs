@@ -68,7 +68,12 @@ fn place(plan: &Plan) -> String {
         .account
         .as_ref()
         .map_or_else(String::new, |account| format!(", {} {}", at.cloud.account_word(), account.native()));
-    let region = at.region.as_ref().map_or_else(String::new, |region| format!(", {region}"));
+    // Only in AWS does the name leave it open.
+    let region = at
+        .region
+        .as_ref()
+        .filter(|_| at.cloud == amend_domain::Cloud::Aws)
+        .map_or_else(String::new, |region| format!(", {region}"));
     format!("{}{account}{region}", at.resource)
 }
 
