@@ -63,6 +63,13 @@ models-check: $(TOOLS)/models/done ## Whether the API descriptions are those tha
 generate: build ## Writes the generated files anew: JSON Schemas, OpenAPI, reference pages
 	$(CARGO) run --locked -q -p amend-tests --bin generate
 
+.PHONY: new-fix
+new-fix: build ## Writes the frame of a new fix (ID=aws.sns.encryption)
+	@test -n "$(ID)" || { echo "say which: make new-fix ID=aws.sns.encryption"; exit 1; }
+	@file=shared/catalog/fixes/$$(echo $(ID) | sed 's/\./\//; s/\./-/g').yaml; \
+		test ! -e $$file || { echo "$$file is there already"; exit 1; }; \
+		./target/debug/amend catalog new $(ID) > $$file.new && mv $$file.new $$file && echo "$$file: fill it in, then \`amend catalog test $$file\`" || { rm -f $$file.new; exit 1; }
+
 .PHONY: bench
 bench: ## Measures the decision path: ratios, side by side in one run, on one core (release build)
 	$(CARGO) bench --locked -p amend-bench
