@@ -77,7 +77,7 @@ bench: ## Measures the decision path: ratios, side by side in one run, on one co
 .PHONY: fuzz
 fuzz: ## Fuzzes every parser of foreign text for FUZZ_SECONDS=60 each
 	@$(CARGO) fuzz --version 2>/dev/null | grep -q '$(CARGO_FUZZ_VERSION)' || $(CARGO) install --locked cargo-fuzz --version $(CARGO_FUZZ_VERSION)
-	@for target in events rules governance expression; do \
+	@for target in events rules governance expression fixes formula; do \
 		echo "== $$target"; \
 		mkdir -p tests/fuzz/target/found/$$target; \
 		( cd tests && RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --fuzz-dir fuzz $$target fuzz/target/found/$$target fuzz/corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -timeout=10 -print_final_stats=1 ) || exit 1; \

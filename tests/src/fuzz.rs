@@ -3,8 +3,12 @@
 //!
 //! The fuzz crate includes this file as it is, so that it links nothing else of the tests.
 
-use amend_catalog::{SourceText, facts_file, governance, rule_file};
-use amend_domain::{Assessment, Facts, TenantId, Truth, expr::Program};
+use amend_catalog::{SourceText, facts_file, fix_file, governance, rule_file};
+use amend_domain::{
+    Assessment, Facts, TenantId, Truth,
+    expr::Program,
+    expr::formula::{Formula, Scope},
+};
 use amend_events::{Context, Form, Item, Limits};
 use jiff::Timestamp;
 
@@ -12,8 +16,14 @@ use jiff::Timestamp;
 pub type Target = fn(&[u8]);
 
 /// The targets, by name.
-pub const TARGETS: &[(&str, Target)] =
-    &[("events", events), ("rules", rules), ("governance", governance), ("expression", expression)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("events", events),
+    ("rules", rules),
+    ("governance", governance),
+    ("expression", expression),
+    ("fixes", fixes),
+    ("formula", formula),
+];
 
 /// Opens a delivery: the first byte chooses the door, the rest is the body.
 pub fn events(bytes: &[u8]) {
@@ -53,6 +63,38 @@ pub fn rules(bytes: &[u8]) {
                 assert!(mistake.span.end <= text.len() && mistake.line >= 1);
             }
         }
+    }
+}
+
+/// Loads a fix file.
+pub fn fixes(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match fix_file::load(&SourceText::new("fuzz.yaml", text)) {
+        Ok((file, _)) => {
+            for (call, _) in file.fix.calls() {
+                amend_models::Call::find(call).expect("a loaded fix makes calls that there are");
+            }
+        }
+        Err(mistakes) => {
+            assert!(mistakes.fatal(), "refused without an error");
+            for mistake in mistakes.list() {
+                assert!(mistake.span.end <= text.len() && mistake.line >= 1);
+            }
+        }
+    }
+}
+
+/// Evaluates an expression of a fix.
+pub fn formula(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(formula) = Formula::compile(text, &["a", "target", "item"]) else { return };
+    let value = serde_json::json!({
+        "list": [1, "two", null, {"id": "x", "ports": ["22", "20-25"]}], "text": "{\"x\": [1]}", "n": 7, "none": null,
+    });
+    let scope =
+        Scope::default().with("a", value.clone()).with("target", value).with("item", serde_json::json!("0.0.0.0/0"));
+    if let Ok(value) = formula.evaluate(&scope) {
+        assert_eq!(formula.evaluate(&scope).expect("the same again"), value, "the same expression has one value");
     }
 }
 

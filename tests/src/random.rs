@@ -8,7 +8,7 @@ use amend_domain::{
     expr::Program,
     facts::Known,
     pattern::Pattern,
-    rule::{Condition, DueFrom, Fix, FixWhen, Mode, OwnerSource, RiskAbsent, Scope, Set, TagOn, TagTest},
+    rule::{Condition, DueFrom, FixPolicy, FixWhen, Mode, OwnerSource, RiskAbsent, Scope, Set, TagOn, TagTest},
 };
 use jiff::Timestamp;
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -148,7 +148,8 @@ pub fn program() -> impl Strategy<Value = Program> {
 /// A rule, but for its id.
 pub fn rule() -> impl Strategy<Value = Rule> {
     let fix = option::of(
-        select(vec![Mode::Observe, Mode::Approve, Mode::Enforce]).prop_map(|mode| Fix { mode, when: FixWhen::Now }),
+        select(vec![Mode::Observe, Mode::Approve, Mode::Enforce])
+            .prop_map(|mode| FixPolicy { mode, when: FixWhen::Now }),
     );
     let sets = vec(vec(condition(), 0..4).prop_map(Set), 0..3);
     (scope(), sets, 0_u32..3, fix, any::<bool>(), proptest::bool::weighted(0.95), any::<bool>()).prop_map(

@@ -6,7 +6,7 @@ use amend_domain::{
     Cloud, RecommendationKey, RiskLevel, Rule, RuleId, RuleSet, ScopeId, Severity, Source, Timeframe, digest,
     expr::Program,
     pattern::Pattern,
-    rule::{Condition, DueFrom, Fix, FixWhen, Grace, Mode, OwnerSource, RiskAbsent, Scope, Set, TagOn, TagTest},
+    rule::{Condition, DueFrom, FixPolicy, FixWhen, Grace, Mode, OwnerSource, RiskAbsent, Scope, Set, TagOn, TagTest},
     scope::ScopeClass,
 };
 
@@ -362,7 +362,7 @@ fn read_rule(node: &Node, mistakes: &mut Collector) -> Option<Rule> {
     }
     let fix = node.get("fix").map(|fix| {
         let mode = |text: &str| [Mode::Observe, Mode::Approve, Mode::Enforce].into_iter().find(|m| m.as_str() == text);
-        Fix {
+        FixPolicy {
             mode: word(Some(fix), mode).or_else(|| word(fix.get("mode"), mode)).unwrap_or_default(),
             when: word(fix.get("when"), |text| match text {
                 "at_due" => Some(FixWhen::AtDue),
@@ -372,7 +372,7 @@ fn read_rule(node: &Node, mistakes: &mut Collector) -> Option<Rule> {
             .unwrap_or_default(),
         }
     });
-    if let (Some(Fix { when: FixWhen::AtDue | FixWhen::AfterGrace, .. }), None) = (fix, node.get("due")) {
+    if let (Some(FixPolicy { when: FixWhen::AtDue | FixWhen::AfterGrace, .. }), None) = (fix, node.get("due")) {
         let at = node.get("fix").and_then(|fix| fix.get("when")).unwrap_or(id_node);
         mistakes.error(
             at,

@@ -6,7 +6,7 @@ use crate::{
     assessment::Assessment,
     facts::{Facts, Needs},
     ids::RuleId,
-    rule::{DueFrom, Fix, FixWhen, Grace, Mode, OwnerSource, Rule},
+    rule::{DueFrom, FixPolicy, FixWhen, Grace, Mode, OwnerSource, Rule},
     ruleset::Verdict,
     timeframe::Timeframe,
 };
@@ -62,7 +62,7 @@ pub struct Decision {
     pub grace: Option<Grace>,
     /// Whether and how it is fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fix: Option<Fix>,
+    pub fix: Option<FixPolicy>,
     /// Whether a ticket is opened.
     #[serde(default)]
     pub ticket: bool,

@@ -41,7 +41,7 @@ pub struct Rule {
     /// How long a finding is spared.
     pub grace: Option<Grace>,
     /// Whether and how it is fixed.
-    pub fix: Option<Fix>,
+    pub fix: Option<FixPolicy>,
     /// Whether a ticket is opened.
     pub ticket: bool,
     /// Who is told: addresses and channel names.
@@ -183,7 +183,7 @@ pub enum Grace {
 
 /// Whether and how a finding is fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Fix {
+pub struct FixPolicy {
     /// How far it may go.
     pub mode: Mode,
     /// When it begins.

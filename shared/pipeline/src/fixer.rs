@@ -167,6 +167,9 @@ impl Fixer {
     pub async fn begin(&self, plan: Plan, by: &str) -> Result<Remediation, PipelineError> {
         let file = self.fix(&plan.fix)?;
         let refuse = |why: &'static str| PipelineError::PlanRefused { fix: plan.fix.to_string(), why };
+        if plan.version != 1 {
+            return Err(refuse("the plan is of another version of Amend; plan again"));
+        }
         let digest = plan.digest_of().map_err(RemedyError::from)?;
         if *plan.digest != *digest {
             return Err(refuse("the plan was changed after it was made: its digest does not fit"));
@@ -176,6 +179,10 @@ impl Fixer {
         }
         if file.fix.most() == Ceiling::Ticket {
             return Err(refuse("this fix is never done by a machine: it is a ticket"));
+        }
+        let others = self.store.remediations(Some(plan.at.resource.as_str()), None, 100).await?;
+        if let Some(other) = others.iter().find(|other| !other.state.is_final()) {
+            return Err(PipelineError::Busy { resource: plan.at.resource.to_string(), id: other.id.to_string() });
         }
         let id = format!("r-{}", self.ids.next(self.clock.now()));
         let remedy = self.remedy(file, plan.at.clone(), &plan.params)?;

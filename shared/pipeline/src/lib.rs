@@ -74,6 +74,14 @@ pub enum PipelineError {
         /// Why.
         why: &'static str,
     },
+    /// Another remediation of the resource goes on.
+    #[error("remediation `{id}` of `{resource}` has not ended")]
+    Busy {
+        /// The resource.
+        resource: String,
+        /// The remediation.
+        id: String,
+    },
     /// A fix cannot go on.
     #[error(transparent)]
     Remedy(#[from] remedy::RemedyError),
@@ -121,6 +129,7 @@ impl PipelineError {
             | Self::NotFound { .. }
             | Self::Unknown { .. }
             | Self::PlanRefused { .. }
+            | Self::Busy { .. }
             | Self::Ambiguous { .. } => WhatNow::Refuse,
         }
     }
@@ -133,6 +142,7 @@ impl PipelineError {
             Self::Store(error) => error.code(),
             Self::NotFound { .. } | Self::Unknown { .. } => "not-found",
             Self::PlanRefused { .. } => "plan.refused",
+            Self::Busy { .. } => "remediation.busy",
             Self::Remedy(error) => error.code(),
             Self::Ambiguous { .. } => "ambiguous",
             Self::Damaged { .. } => "store.damaged",
@@ -148,6 +158,9 @@ impl PipelineError {
             Self::NotFound { hint, .. } => Some((*hint).to_owned()),
             Self::Unknown { near, .. } => Some(format!("did you mean `{near}`?")),
             Self::PlanRefused { .. } => None,
+            Self::Busy { .. } => {
+                Some("wait for it; if it was interrupted, `amend remediations --resume` goes on with it".into())
+            }
             Self::Remedy(error) => error.hint(),
             Self::Ambiguous { ids, .. } => Some(format!("name one of {}", ids.join(", "))),
             Self::Damaged { .. } => None,

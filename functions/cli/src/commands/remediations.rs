@@ -64,7 +64,7 @@ pub async fn run(arguments: &args::Remediations, config: &Config, output: Output
 async fn resume(config: &Config, output: Output) -> Result<Exit, Failure> {
     let fixer = setup::fixer(config, output).await?;
     let mut done = Vec::new();
-    for state in [State::Applying, State::Applied, State::Undoing] {
+    for state in [State::Planned, State::Applying, State::Applied, State::Undoing] {
         for mut remediation in fixer.store().remediations(None, Some(state.as_str()), 10_000).await? {
             fix::go_on(&fixer, &mut remediation).await?;
             done.push(remediation);

@@ -1,0 +1,144 @@
+//! Plans, remediations and the store, put together.
+
+use std::sync::Arc;
+
+use amend_domain::{
+    Cloud,
+    plan::{Plan, State},
+};
+use amend_pipeline::{
+    PipelineError,
+    fixer::{Fixer, Where},
+    remedy::Next,
+};
+use amend_store::{Sqlite, Store, StoreError};
+use amend_tests::{
+    harness::{CountedIds, StillClock, catalogue},
+    subject::{Subject, clouds, served},
+};
+use serde_json::{Map, json};
+
+struct Bench {
+    fixer: Fixer,
+    store: Sqlite,
+    clock: Arc<StillClock>,
+    _folder: tempfile::TempDir,
+}
+
+async fn bench() -> Bench {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Sqlite::open(&folder.path().join("amend.db")).await.expect("a store");
+    let clock = StillClock::at("2026-11-20T12:00:00Z");
+    let fixer = Fixer::new(
+        catalogue(),
+        clouds(Cloud::Aws, served(Cloud::Aws)),
+        Arc::new(store.clone()),
+        clock.clone(),
+        Arc::new(CountedIds::default()),
+    );
+    Bench { fixer, store, clock, _folder: folder }
+}
+
+impl Bench {
+    async fn plan(&self, subject: &Subject) -> Plan {
+        let place = Where {
+            resource: subject.resource.clone(),
+            account: Some("123456789012".into()),
+            region: Some(subject.region.clone()),
+        };
+        let file = self.fixer.fix(&subject.fix.id).expect("a fix");
+        let at = self.fixer.at(file, &place).expect("a place");
+        self.fixer.plan(file, at, &Map::new()).await.expect("a plan")
+    }
+}
+
+#[tokio::test]
+async fn a_plan_is_done_kept_and_undone_by_its_id() {
+    let bench = bench().await;
+    let subject = Subject::make("aws.s3.block-public-access", "bad");
+    let before = subject.state();
+    let mut r = bench.fixer.begin(bench.plan(&subject).await, "ann").await.expect("begun");
+    assert_eq!(bench.fixer.advance(&mut r, None).await.expect("done"), Next::Done);
+    let kept = bench.fixer.remediation(&r.id).await.expect("kept");
+    assert_eq!((kept.state, &*kept.by, kept.plan.before()), (State::Set, "ann", r.plan.before()));
+    let mut kept = kept;
+    assert_eq!(bench.fixer.undo(&mut kept, None).await.expect("undone"), Next::Done);
+    assert_eq!(bench.fixer.remediation(&r.id).await.expect("kept").state, State::Undone);
+    assert_eq!(subject.state(), before);
+    assert_eq!(bench.store.remediations(Some(&subject.resource), Some("undone"), 10).await.expect("a list").len(), 1);
+    let again = bench.fixer.undo(&mut kept, None).await.expect_err("it is undone");
+    assert!(again.to_string().contains("nothing of it is there to be undone"), "{again}");
+}
+
+#[tokio::test]
+async fn a_plan_that_is_not_as_it_was_made_is_refused() {
+    let bench = bench().await;
+    let subject = Subject::make("aws.s3.block-public-access", "bad");
+    let plan = bench.plan(&subject).await;
+    let refused = async |plan: Plan| match bench.fixer.begin(plan, "ann").await {
+        Err(PipelineError::PlanRefused { why, .. }) => why,
+        other => panic!("{other:?}"),
+    };
+    let mut edited = plan.clone();
+    edited.calls[0].with["PublicAccessBlockConfiguration"] = json!({ "BlockPublicAcls": false });
+    assert!(refused(edited).await.contains("its digest does not fit"));
+    let mut older = plan.clone();
+    older.fix_digest = "sha256:other".into();
+    older.digest = older.digest_of().expect("a digest").into();
+    assert!(refused(older).await.contains("the fix has changed"));
+    let mut newer = plan.clone();
+    newer.version = 2;
+    assert!(refused(newer).await.contains("another version"));
+    assert!(bench.store.remediations(None, None, 10).await.expect("a list").is_empty(), "nothing was begun");
+}
+
+#[tokio::test]
+async fn one_remediation_of_a_resource_goes_on_at_a_time() {
+    let bench = bench().await;
+    let subject = Subject::make("aws.s3.block-public-access", "bad");
+    let plan = bench.plan(&subject).await;
+    let mut first = bench.fixer.begin(plan.clone(), "ann").await.expect("begun");
+    let Err(PipelineError::Busy { id, .. }) = bench.fixer.begin(plan, "bob").await else { panic!("both would write") };
+    assert_eq!(*id, *first.id);
+    // Somebody who saw an older record is too late, and has written nothing.
+    let mut stale = first.clone();
+    bench.fixer.advance(&mut first, None).await.expect("done");
+    let late = bench.fixer.advance(&mut stale, None).await.expect_err("overtaken");
+    assert!(matches!(
+        late,
+        PipelineError::Remedy(amend_pipeline::remedy::RemedyError::Store(StoreError::Overtaken { .. }))
+    ));
+    assert_eq!(bench.fixer.remediation(&first.id).await.expect("kept").state, State::Set);
+}
+
+#[tokio::test]
+async fn near_the_deadline_no_write_begins() {
+    let bench = bench().await;
+    let subject = Subject::make("aws.s3.block-public-access", "bad");
+    let before = subject.state();
+    let mut r = bench.fixer.begin(bench.plan(&subject).await, "ann").await.expect("begun");
+    let now = amend_domain::ports::Clock::now(&*bench.clock);
+    let soon = now.checked_add(jiff::SignedDuration::from_secs(9)).expect("a time");
+    assert!(matches!(bench.fixer.advance(&mut r, Some(soon)).await.expect("it waits"), Next::Again { .. }));
+    assert_eq!(subject.state(), before);
+    assert_eq!(bench.fixer.remediation(&r.id).await.expect("kept").state, State::Applying);
+    bench.fixer.advance(&mut r, None).await.expect("it goes on");
+    assert_eq!(r.state, State::Set);
+}
+
+#[tokio::test]
+async fn a_store_of_the_version_before_is_brought_forward() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("amend.db");
+    let store = Sqlite::open(&path).await.expect("a store");
+    store.close().await;
+    // What version 1 had: everything but remediations.
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let mut old = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.expect("a connection");
+    for statement in ["DROP TABLE remediations", "PRAGMA user_version = 1"] {
+        sqlx::query(statement).execute(&mut old).await.expect(statement);
+    }
+    sqlx::Connection::close(old).await.expect("closed");
+    let store = Sqlite::open(&path).await.expect("brought forward");
+    assert!(store.remediations(None, None, 10).await.expect("a list").is_empty());
+}
