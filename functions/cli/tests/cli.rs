@@ -231,3 +231,76 @@ fn the_configuration_is_checked_with_all_that_it_names() {
         assert!(text(&place.amend(&schema).stdout).contains("json-schema.org"), "{schema:?}");
     }
 }
+
+#[test]
+fn the_fixes_have_no_mistakes_and_their_tests_hold() {
+    let place = Place::new();
+    let checked = place.amend(&["catalog", "check"]);
+    assert_eq!((code(&checked), text(&checked.stderr)), (0, String::new()));
+    let tested = place.amend(&["catalog", "test", "--format", "json"]);
+    let results: Vec<serde_json::Value> = serde_json::from_slice(&tested.stdout).expect("JSON");
+    assert!(code(&tested) == 0 && results.len() > 150 && results.iter().all(|result| result["wrong"].is_null()));
+    let listed = place.amend(&["catalog", "list", "--format", "plain"]);
+    assert_eq!(text(&listed.stdout).lines().filter(|line| line.contains(".no-public-")).count(), 6);
+}
+
+#[test]
+fn a_plan_shows_what_where_why_and_the_diff() {
+    let place = Place::new();
+    let mut shown = String::new();
+    for fix in ["azure.nsg.management-ports", "aws.ec2.no-public-ssh", "gcp.storage.uniform-access"] {
+        shown.push_str(&text(&place.amend(&["catalog", "show", fix, "--example"]).stdout));
+        shown.push('\n');
+    }
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn mistakes_in_a_fix_are_all_shown_with_what_to_do() {
+    let place = Place::new();
+    let shipped = text(&place.amend(&["catalog", "show", "aws.ec2.imdsv2"]).stdout);
+    let broken = shipped
+        .replace("ec2:DescribeInstances, with: { InstanceIds:", "ec2:DescribeInstance, with: { InstanceIds:")
+        .replace("disruption: medium", "disruption: middle")
+        .replace("      HttpTokens: =then.HttpTokens", "      HttpToken: =then.HttpTokens");
+    place.write("broken.yaml", &broken);
+    let one = place.amend(&["catalog", "check", "broken.yaml"]);
+    place.write("broken.yaml", &broken.replace("disruption: middle", "disruption: medium"));
+    let two = place.amend(&["catalog", "check", "broken.yaml", "--format", "plain"]);
+    assert_eq!((code(&one), code(&two)), (3, 3));
+    insta::assert_snapshot!(format!("{}\n{}", text(&one.stderr), text(&two.stderr)));
+}
+
+#[test]
+fn a_plan_that_cannot_be_made_says_why_and_what_to_do() {
+    let place = Place::new();
+    place.write("plan.json", "{}");
+    place.write("broken.json", "[{");
+    let bucket = "arn:aws:s3:::acme";
+    let mut shown = String::new();
+    for arguments in [
+        &["plan", "aws.s3.block-public-acces", "--resource", bucket][..],
+        &["plan", "aws.s3.block-public-access"],
+        &["plan", "aws.s3.block-public-access", "--resource", "arn:aws:sns:eu-west-1:111122223333:topic"],
+        &["plan", "aws.s3.block-public-access", "--resource", bucket, "--param", "x"],
+        &[
+            "plan",
+            "azure.key-vault.diagnostic-logs",
+            "--resource",
+            "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v",
+        ],
+        &["plan", "p-000"],
+        &["fix", "--plan", "plan.json"],
+        &["fix", "--plan", "broken.json"],
+        &["fix", "--plan", "absent.json"],
+        &["undo", "r-000"],
+        &["catalog", "show", "aws.s3.nothing"],
+        &["catalog", "new", "s3"],
+        &["roles", "--cloud", "oracle"],
+    ] {
+        let output = place.amend(arguments);
+        assert_ne!(code(&output), 0, "{arguments:?}");
+        shown.push_str(&format!("$ amend {}\n{}\n", arguments.join(" "), text(&output.stderr).trim_end()));
+    }
+    insta::assert_snapshot!(shown);
+}

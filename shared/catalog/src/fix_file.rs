@@ -212,20 +212,22 @@ impl<'a> Loader<'a> {
         let parameters = self.parameters();
         let base = vec!["target", "params"];
         let reads = self.reads(&base);
-        let read_names: Vec<String> = reads.iter().map(|read| read.name.to_string()).collect();
+        // Names count as known where what they stand for has a mistake: one mistake is shown once.
+        let read_names = self.names("reads");
         let mut known: Vec<&str> = base.iter().copied().chain(read_names.iter().map(String::as_str)).collect();
+        let let_names = self.names("let");
         let mut lets: Vec<(Box<str>, Formula)> = Vec::new();
-        for (name, node) in entries(root.get("let")) {
+        for (at, (name, node)) in entries(root.get("let")).iter().enumerate() {
             let text = self.mistakes.text(name);
-            if known.contains(&text.as_str()) || lets.iter().any(|(known, _)| **known == *text) {
+            let before = let_names.get(..at).unwrap_or_default();
+            let names: Vec<&str> = known.iter().copied().chain(before.iter().map(String::as_str)).collect();
+            if names.contains(&text.as_str()) {
                 self.mistakes.error(name, format!("`{text}` stands for something else already"), None);
             }
-            let names: Vec<&str> = known.iter().copied().chain(lets.iter().map(|(name, _)| &**name)).collect();
             if let Some(formula) = self.formula(node, &names) {
                 lets.push((text.into(), formula));
             }
         }
-        let let_names: Vec<String> = lets.iter().map(|(name, _)| name.to_string()).collect();
         known.extend(let_names.iter().map(String::as_str));
         let preconditions = list(root.get("preconditions"))
             .iter()
@@ -277,6 +279,11 @@ impl<'a> Loader<'a> {
 
     fn text(&self, node: Option<&Node>) -> String {
         node.map(|node| self.mistakes.text(node).trim().to_owned()).unwrap_or_default()
+    }
+
+    /// The names that stand in a table, in order.
+    fn names(&self, member: &str) -> Vec<String> {
+        entries(self.root.get(member)).iter().map(|(name, _)| self.mistakes.text(name)).collect()
     }
 
     fn word<T>(&self, node: Option<&Node>, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
@@ -363,7 +370,8 @@ impl<'a> Loader<'a> {
 
     fn reads(&mut self, base: &[&str]) -> Vec<Read> {
         let mut reads: Vec<Read> = Vec::new();
-        for (name, node) in entries(self.root.get("reads")) {
+        let all = self.names("reads");
+        for (at, (name, node)) in entries(self.root.get("reads")).iter().enumerate() {
             let text = self.mistakes.text(name);
             let reserved = ["target", "params", "now", "then", "before", "item"].contains(&text.as_str());
             if reserved || !is_name(&text) {
@@ -374,7 +382,8 @@ impl<'a> Loader<'a> {
                 );
                 continue;
             }
-            let names: Vec<&str> = base.iter().copied().chain(reads.iter().map(|read| &*read.name)).collect();
+            let before = all.get(..at).unwrap_or_default();
+            let names: Vec<&str> = base.iter().copied().chain(before.iter().map(String::as_str)).collect();
             let with = self.template(node.get("with"), &names);
             let when = node.get("when").and_then(|node| self.formula(node, &names));
             let Some(call) = self.call(node, &with, true) else { continue };
