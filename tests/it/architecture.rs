@@ -39,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "amend-cloud",
             "amend-domain",
             "amend-events",
+            "amend-http",
             "amend-models",
             "amend-pipeline",
             "amend-store",

@@ -16,6 +16,7 @@ mod generated_files;
 mod governance;
 mod http;
 mod mistakes;
+mod outbound;
 mod reference_samples;
 mod roles;
 mod rule_properties;
