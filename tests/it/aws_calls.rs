@@ -162,6 +162,31 @@ fn answers_say_what_botocore_reads_in_them() {
     assert!(seen > 1_000, "{seen}");
 }
 
+/// A proxy's page, or half an answer, says nothing about the resource.
+#[test]
+fn an_answer_that_is_not_whole_is_no_answer() {
+    let cases = [
+        ("ec2:DescribeInstances", "<html><body>Sign in</body></html>"),
+        ("ec2:DescribeInstances", "<DescribeInstancesResponse><reservationSet>"),
+        ("ec2:DescribeInstances", "<DescribeVolumesResponse/>"),
+        ("ec2:DescribeInstances", "<!DOCTYPE a><DescribeInstancesResponse/>"),
+        ("ec2:DescribeInstances", "<DescribeInstancesResponse/><DescribeInstancesResponse/>"),
+        ("ec2:DescribeInstances", "all is well"),
+        (
+            "rds:DescribeDBSnapshotAttributes",
+            "<DescribeDBSnapshotAttributesResponse><a></b></DescribeDBSnapshotAttributesResponse>",
+        ),
+        ("s3:GetPublicAccessBlock", "<!doctype html><html/>"),
+        ("s3:GetPublicAccessBlock", "<html/>"),
+        ("s3:GetPublicAccessBlock", "<PublicAccessBlockConfiguration><BlockPublicAcls>true"),
+    ];
+    for (name, body) in cases {
+        let call = Call::find(name).expect("a call");
+        let read = parsed(&call, 200, &[], body.as_bytes());
+        assert!(read.is_err(), "{name} read {body} as {read:?}");
+    }
+}
+
 #[test]
 fn errors_are_named_as_botocore_names_them() {
     let seen = for_every_call("errors", |call, case, story| {

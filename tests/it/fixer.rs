@@ -82,6 +82,13 @@ async fn a_plan_that_is_not_as_it_was_made_is_refused() {
     let mut edited = plan.clone();
     edited.calls[0].with["PublicAccessBlockConfiguration"] = json!({ "BlockPublicAcls": false });
     assert!(refused(edited).await.contains("its digest does not fit"));
+    let mut trapped = plan.clone();
+    trapped.undo.clear();
+    assert!(refused(trapped).await.contains("its digest does not fit"), "what undoes it is part of it");
+    let mut renamed = plan.clone();
+    renamed.title = "Harmless".into();
+    renamed.digest = renamed.digest_of().expect("a digest").into();
+    assert!(!refused(renamed).await.is_empty(), "what a person approves is what the fix says");
     let mut older = plan.clone();
     older.fix_digest = "sha256:other".into();
     older.digest = older.digest_of().expect("a digest").into();

@@ -251,11 +251,14 @@ pub struct FixArguments {
     #[arg(long, value_name = "FILE")]
     pub plan: PathBuf,
     /// Of many plans: the most at once in one account.
-    #[arg(long, default_value_t = 4, value_name = "N")]
-    pub per_account: usize,
+    #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub per_account: u16,
     /// Of many plans: no more begin when this share of them did not end well.
     #[arg(long, default_value_t = 10, value_name = "PERCENT")]
     pub stop_at: usize,
+    /// Also carries out plans that were carried out before, and undone since.
+    #[arg(long)]
+    pub again: bool,
 }
 
 #[derive(Args, Debug)]

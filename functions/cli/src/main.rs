@@ -26,6 +26,10 @@ fn main() -> ExitCode {
         }
     };
     match runtime.block_on(commands::run(arguments, &output)) {
+        Ok(_) if Output::is_lost() => {
+            output.failure(&failure::Failure::new("some of the output could not be written", None, None));
+            Exit::Failure.into()
+        }
         Ok(exit) => exit.into(),
         Err(failure) => {
             output.failure(&failure);

@@ -3,7 +3,10 @@
 //! Data goes to standard output, everything else to standard error. Understandable without colour,
 //! which `NO_COLOR` and a pipe switch off.
 
-use std::io::Write as _;
+use std::{
+    io::Write as _,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use amend_catalog::{Level, Mistake, Mistakes};
 use amend_pipeline::rows::ProblemRow;
@@ -23,6 +26,14 @@ pub struct Output {
 
 /// Below this width of the terminal the decision table becomes cards.
 const CARDS_BELOW: u16 = 144;
+
+/// Whether some output could not be written.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// A text from elsewhere, without what a terminal would obey.
+pub fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
 
 /// What a cell says beside its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +96,15 @@ impl Output {
 
     /// Writes a line of data.
     pub fn line(self, text: &str) {
-        // A closed pipe is the reader's way to say "enough".
-        let _ = writeln!(anstream::stdout().lock(), "{text}");
+        if let Err(error) = writeln!(anstream::stdout().lock(), "{text}") {
+            // A closed pipe is the reader's way to say "enough"; anything else loses what was asked for.
+            LOST.fetch_or(error.kind() != std::io::ErrorKind::BrokenPipe, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether some output could not be written.
+    pub fn is_lost() -> bool {
+        LOST.load(Ordering::Relaxed)
     }
 
     /// Writes a line that is no data, for people: not in JSON.
@@ -232,9 +250,9 @@ impl Output {
             self.mistakes(mistakes);
         }
         let error = self.toned(Tone::Alarm, "error:");
-        self.note(&format!("{error} {}", failure.message));
+        self.note(&format!("{error} {}", clean(&failure.message)));
         if let Some(cause) = &failure.cause {
-            self.note(&format!("  caused by: {cause}"));
+            self.note(&format!("  caused by: {}", clean(&cause.to_string())));
         }
         if let Some(hint) = &failure.hint {
             let word = self.toned(Tone::Good, "hint:");

@@ -30,6 +30,18 @@ pub fn read_text(path: &Path) -> Result<SourceText, Failure> {
     })
 }
 
+/// Writes a file that is its owner's alone.
+pub fn write_private(path: &Path, text: &str) -> Result<(), Failure> {
+    use std::io::Write as _;
+    let fail =
+        |error: std::io::Error| Failure::new(format!("cannot write {}", path.display()), Some(Box::new(error)), None);
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(fail)
+}
+
 /// Reads a file, or standard input where the path is `-`.
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
@@ -81,10 +93,16 @@ pub fn own_fixes(config: &Config) -> Result<Vec<SourceText>, Failure> {
         Failure::new(format!("cannot read the folder {}", folder.display()), Some(Box::new(error)), Some(hint))
     };
     let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(fail)? {
-        let path = entry.map_err(fail)?.path();
-        if path.extension().is_some_and(|end| end == "yaml" || end == "yml") {
-            paths.push(path);
+    let mut folders = vec![folder.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            let about = std::fs::metadata(&path).map_err(fail)?;
+            if about.is_dir() {
+                folders.push(path);
+            } else if about.is_file() && path.extension().is_some_and(|end| end == "yaml" || end == "yml") {
+                paths.push(path);
+            }
         }
     }
     paths.sort();

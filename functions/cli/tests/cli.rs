@@ -276,6 +276,7 @@ fn a_plan_that_cannot_be_made_says_why_and_what_to_do() {
     let place = Place::new();
     place.write("plan.json", "{}");
     place.write("broken.json", "[{");
+    place.write("empty.json", "[]");
     let bucket = "arn:aws:s3:::acme";
     let mut shown = String::new();
     for arguments in [
@@ -289,7 +290,41 @@ fn a_plan_that_cannot_be_made_says_why_and_what_to_do() {
             "--resource",
             "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v",
         ],
+        &["plan", "aws.s3.block-public-access", "--resource", bucket],
+        &["plan", "aws.s3.block-public-access", "--resource", bucket, "--account", "111122223333"],
+        &[
+            "plan",
+            "aws.s3.block-public-access",
+            "--resource",
+            bucket,
+            "--account",
+            "111122223333",
+            "--region",
+            "eu-west-1.evil.example/",
+        ],
+        &[
+            "plan",
+            "aws.s3.block-public-access",
+            "--resource",
+            bucket,
+            "--account",
+            "111122223333",
+            "--region",
+            "eu-west-1",
+            "--param",
+            "workspace=w",
+        ],
+        &[
+            "plan",
+            "aws.sqs.encryption",
+            "--resource",
+            "arn:aws:sqs:eu-west-1:111122223333:orders",
+            "--account",
+            "999999999999",
+        ],
         &["plan", "p-000"],
+        &["fix", "--plan", "empty.json"],
+        &["remediations", "--state", "finished"],
         &["fix", "--plan", "plan.json"],
         &["fix", "--plan", "broken.json"],
         &["fix", "--plan", "absent.json"],
@@ -303,4 +338,18 @@ fn a_plan_that_cannot_be_made_says_why_and_what_to_do() {
         shown.push_str(&format!("$ amend {}\n{}\n", arguments.join(" "), text(&output.stderr).trim_end()));
     }
     insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn the_readme_shows_the_plans_that_the_command_prints() {
+    let readme = include_str!("../../../README.md");
+    let place = Place::new();
+    let shown: Vec<&str> = readme.split("$ ./target/debug/amend ").skip(1).collect();
+    assert!(!shown.is_empty(), "README.md shows no command");
+    for example in shown {
+        let (command, rest) = example.split_once('\n').expect("a line");
+        let output = place.amend(&command.split(' ').collect::<Vec<_>>());
+        let shown = rest.split("\n\n$ ").next().and_then(|text| text.split("\n```").next());
+        assert_eq!(shown.map(str::trim), Some(text(&output.stdout).trim()), "README.md: {command}");
+    }
 }

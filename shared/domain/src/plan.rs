@@ -49,7 +49,7 @@ pub struct Plan {
     /// The values of its parameters.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub params: Map<String, Value>,
-    /// Names what is approved: the fix, where, what changes and the calls.
+    /// Names what is approved: the fix, where, what changes and all calls.
     pub digest: Box<str>,
 }
 
@@ -131,6 +131,8 @@ struct Covered<'a> {
     verdict: &'a Verdict,
     changes: &'a [Change],
     calls: &'a [PlannedCall],
+    reads: &'a [ReadCall],
+    undo: &'a [PlannedCall],
     params: &'a Map<String, Value>,
 }
 
@@ -147,6 +149,8 @@ impl Plan {
             verdict: &self.verdict,
             changes: &self.changes,
             calls: &self.calls,
+            reads: &self.reads,
+            undo: &self.undo,
             params: &self.params,
         })
     }
@@ -229,6 +233,10 @@ pub enum State {
 }
 
 impl State {
+    /// Their words.
+    pub const WORDS: &'static [&'static str] =
+        &["planned", "applying", "applied", "set", "failed", "undoing", "undone", "superseded", "parked"];
+
     /// Its word.
     #[must_use]
     pub fn as_str(self) -> &'static str {

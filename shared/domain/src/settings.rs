@@ -82,7 +82,9 @@ pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Opt
     let word = word.to_lowercase();
     candidates
         .map(|candidate| (strsim::jaro_winkler(&word, &candidate.to_lowercase()), candidate))
-        .filter(|(score, _)| *score >= 0.75)
+        .filter(|(score, candidate)| {
+            *score >= 0.75 && strsim::normalized_damerau_levenshtein(&word, &candidate.to_lowercase()) >= 0.6
+        })
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
 }

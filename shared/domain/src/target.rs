@@ -122,7 +122,9 @@ impl TargetForm {
             }
         }
         let named = parts.iter().all(|(name, value)| value != "" || matches!(name.as_str(), "region" | "account"));
-        (rest.is_empty() && named).then(|| Target { id: id.clone(), cloud: self.cloud(), parts })
+        let partition = parts.get("partition").and_then(Value::as_str).unwrap_or_default();
+        let lower = partition.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        (rest.is_empty() && named && lower).then(|| Target { id: id.clone(), cloud: self.cloud(), parts })
     }
 }
 

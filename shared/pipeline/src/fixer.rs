@@ -100,13 +100,43 @@ impl Fixer {
         let resource = ResourceId::new(&place.resource);
         let target = target_of(&file.fix, &resource)?;
         let cloud = file.fix.cloud();
-        let said = place.account.as_deref();
-        let account = match cloud {
-            amend_domain::Cloud::Aws => target.part("account").or(said).and_then(AccountId::aws),
-            amend_domain::Cloud::Azure => AccountId::azure(resource.as_str()),
-            _ => target.part("project").or(said).and_then(AccountId::gcp),
+        let fails = |message: String, hint: &'static str| RemedyError::Place { message, hint };
+        // What is said may add to what the name tells, and not contradict it.
+        let settle = |what: &str, told: Option<&str>, said: Option<&str>| match (told, said) {
+            (Some(told), Some(said)) if !told.eq_ignore_ascii_case(said) => Err(fails(
+                format!("`{resource}` is in {what} {told}, not {said}"),
+                "leave it out, or name the other resource",
+            )),
+            (told, said) => Ok(told.or(said).map(ToOwned::to_owned)),
         };
-        let region = target.part("region").or(place.region.as_deref()).map(|region| region.to_ascii_lowercase().into());
+        let word = cloud.account_word();
+        let account = match cloud {
+            amend_domain::Cloud::Aws => {
+                let number = settle(word, target.part("account"), place.account.as_deref())?;
+                let number = number.ok_or_else(|| {
+                    fails(format!("the account of `{resource}` is not known"), "say it with `--account`")
+                })?;
+                let account = AccountId::aws(&number);
+                Some(account.ok_or_else(|| fails(format!("`{number}` is no AWS account"), "it has twelve digits"))?)
+            }
+            amend_domain::Cloud::Azure => {
+                let native = AccountId::azure(resource.as_str());
+                settle(word, native.as_ref().map(AccountId::native), place.account.as_deref())?;
+                native
+            }
+            _ => settle(word, target.part("project"), place.account.as_deref())?.as_deref().and_then(AccountId::gcp),
+        };
+        let region =
+            settle("region", target.part("region"), place.region.as_deref())?.map(|region| region.to_ascii_lowercase());
+        if let Some(region) = &region
+            && !region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        {
+            return Err(fails(format!("`{region}` is no region"), "such as `eu-west-1`"));
+        }
+        if cloud == amend_domain::Cloud::Aws && region.is_none() {
+            return Err(fails(format!("the region of `{resource}` is not known"), "say it with `--region`"));
+        }
+        let region = region.map(Into::into);
         Ok(At { resource, cloud, account, region })
     }
 
@@ -115,6 +145,12 @@ impl Fixer {
     /// # Errors
     /// When the resource cannot be read, or the fix cannot tell what to do.
     pub async fn plan(&self, file: &FixFile, at: At, params: &Map<String, Value>) -> Result<Plan, RemedyError> {
+        if let Some(name) = params.keys().find(|name| file.fix.parameters.iter().all(|known| *known.name != ***name)) {
+            let known: Vec<&str> = file.fix.parameters.iter().map(|known| &*known.name).collect();
+            let known =
+                if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+            return Err(RemedyError::NoParameter { fix: file.fix.id.to_string(), name: name.clone(), known });
+        }
         self.remedy(file, at, params)?.plan().await
     }
 
@@ -159,12 +195,11 @@ impl Fixer {
             .collect())
     }
 
-    /// A remediation that does what `plan` says: recorded, and nothing written yet.
+    /// The fix of a plan that is as it was made.
     ///
     /// # Errors
-    /// When the plan is not as it was made, its fix is another by now or may only be a ticket, or it
-    /// has nothing to write.
-    pub async fn begin(&self, plan: Plan, by: &str) -> Result<Remediation, PipelineError> {
+    /// When the plan was changed since, or its fix was.
+    pub fn checked(&self, plan: &Plan) -> Result<&Arc<FixFile>, PipelineError> {
         let file = self.fix(&plan.fix)?;
         let refuse = |why: &'static str| PipelineError::PlanRefused { fix: plan.fix.to_string(), why };
         if plan.version != 1 {
@@ -177,6 +212,21 @@ impl Fixer {
         if file.fix.digest != plan.fix_digest {
             return Err(refuse("the fix has changed since the plan was made; plan again"));
         }
+        let fix = &file.fix;
+        if (&plan.title, &plan.impact, &plan.undo_loses) != (&fix.title, &fix.impact, &fix.undo_loses) {
+            return Err(refuse("the plan was changed after it was made: it does not say what its fix says"));
+        }
+        Ok(file)
+    }
+
+    /// A remediation that does what `plan` says: recorded, and nothing written yet.
+    ///
+    /// # Errors
+    /// When the plan is not as it was made, its fix is another by now or may only be a ticket, or it
+    /// has nothing to write.
+    pub async fn begin(&self, plan: Plan, by: &str) -> Result<Remediation, PipelineError> {
+        let file = self.checked(&plan)?;
+        let refuse = |why: &'static str| PipelineError::PlanRefused { fix: plan.fix.to_string(), why };
         if file.fix.most() == Ceiling::Ticket {
             return Err(refuse("this fix is never done by a machine: it is a ticket"));
         }
@@ -214,9 +264,9 @@ impl Fixer {
         match (found.pop(), found.is_empty()) {
             (Some(one), true) => Ok(one),
             (Some(_), false) => Err(PipelineError::NotFound {
-                what: "one remediation",
+                what: "remediation",
                 name: id.to_owned(),
-                hint: "more than one starts like this; write more of its id",
+                hint: "more than one id starts like this: write more of it",
             }),
             (None, _) => Err(PipelineError::NotFound {
                 what: "remediation",

@@ -104,9 +104,11 @@ pub(crate) const PUT_SNAPSHOT: &str = "INSERT INTO inputs (account, last_event, 
 
 pub(crate) const LIST_INPUTS: &str = "SELECT account, last_event, last_snapshot FROM inputs ORDER BY account";
 
+/// None begins on a resource where another has not ended.
 pub(crate) const ADD_REMEDIATION: &str = "INSERT INTO remediations \
-    (id, resource, fix, state, revision, begun, due, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-    ON CONFLICT (id) DO NOTHING";
+    (id, resource, fix, state, revision, begun, due, body) SELECT $1, $2, $3, $4, $5, $6, $7, $8 \
+    WHERE NOT EXISTS (SELECT 1 FROM remediations WHERE id = $1 OR resource = $2 \
+    AND state IN ('planned', 'applying', 'applied', 'undoing'))";
 
 /// Whoever saw an older revision is too late.
 pub(crate) const PUT_REMEDIATION: &str = "UPDATE remediations SET state = $2, revision = $3, due = $4, body = $5 \

@@ -45,6 +45,8 @@ impl Sqlite {
             .busy_timeout(Duration::from_secs(10))
             .foreign_keys(true);
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(fail)?;
+        // What was there before fixes is in it: for its owner alone.
+        private(path).await.map_err(|error| fail(sqlx::Error::Io(error)))?;
         let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&writer).await.map_err(fail)?;
         if found > sql::VERSION {
             return Err(StoreError::Newer { path: name, found, known: sql::VERSION });
@@ -79,6 +81,17 @@ impl Sqlite {
     async fn begin(&self, doing: &'static str) -> Result<Transaction<'_, Driver>, StoreError> {
         self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed(doing))
     }
+}
+
+#[cfg(unix)]
+async fn private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    tokio::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).await
+}
+
+#[cfg(not(unix))]
+async fn private(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError {

@@ -23,15 +23,27 @@ use crate::{
 pub async fn run(arguments: &FixArguments, config: &Config, output: Output) -> Result<Exit, Failure> {
     let plans = read(&arguments.plan)?;
     let fixer = setup::fixer(config, output).await?;
+    if plans.is_empty() {
+        let hint = "`amend plan` had nothing to write when it made this file";
+        return Err(Failure::new(format!("{} holds no plan", arguments.plan.display()), None, Some(hint)));
+    }
+    // All of them are looked at before the first is carried out.
+    for plan in &plans {
+        fixer.checked(plan)?;
+    }
     let mut todo = Vec::new();
     for plan in plans {
-        if is_done(&fixer, &plan).await? {
-            output.note(&format!("{}: done before, by the same plan", plan.at.resource));
-        } else {
-            todo.push(plan);
+        match done_before(&fixer, &plan).await?.filter(|_| !arguments.again) {
+            Some(State::Undone) => {
+                let text = "was undone; `--again` carries it out again";
+                output.note(&format!("{}: the same plan {text}", plan.at.resource));
+            }
+            Some(_) => output.note(&format!("{}: done before, by the same plan", plan.at.resource)),
+            None => todo.push(plan),
         }
     }
-    let pace = Pace { per_account: arguments.per_account, stop_percent: arguments.stop_at, ..Pace::default() };
+    let pace =
+        Pace { per_account: usize::from(arguments.per_account), stop_percent: arguments.stop_at, ..Pace::default() };
     let account = |plan: &Plan| plan.at.account.as_ref().map(ToString::to_string).unwrap_or_default();
     let mut bulk = Bulk::new(todo.iter().map(account), pace);
     let progress = if todo.len() > 1 { output.progress(todo.len(), "fixing") } else { output.progress(0, "fixing") };
@@ -87,10 +99,14 @@ async fn one(fixer: &Fixer, plan: Plan) -> Result<Remediation, Failure> {
     Ok(remediation)
 }
 
-/// Whether the same plan was carried out before: a run that was stopped goes on where it was.
-async fn is_done(fixer: &Fixer, plan: &Plan) -> Result<bool, Failure> {
-    let before = fixer.store().remediations(Some(plan.at.resource.as_str()), Some(State::Set.as_str()), 100).await?;
-    Ok(before.iter().any(|remediation| remediation.plan.digest == plan.digest))
+/// How the same plan ended before, where it was carried out: a run that was stopped goes on where it was,
+/// and what was undone stays undone.
+async fn done_before(fixer: &Fixer, plan: &Plan) -> Result<Option<State>, Failure> {
+    let before = fixer.store().remediations(Some(plan.at.resource.as_str()), None, 100).await?;
+    let last = before.iter().find(|remediation| {
+        remediation.plan.digest == plan.digest && matches!(remediation.state, State::Set | State::Undone)
+    });
+    Ok(last.map(|remediation| remediation.state))
 }
 
 /// Runs `amend undo`.

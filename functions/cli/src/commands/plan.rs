@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     args::{self, Format},
     failure::{Exit, Failure},
-    output::{Output, Tone, counted},
+    output::{Output, Tone, clean, counted},
     setup,
 };
 
@@ -111,14 +111,14 @@ fn verdict(plan: &Plan) -> (String, Tone) {
 fn keep(path: Option<&Path>, plans: &[(Plan, String)], output: Output) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
     let kept: Vec<&Plan> = plans.iter().map(|(plan, _)| plan).filter(|plan| plan.verdict == Verdict::Write).collect();
-    if kept.is_empty() {
-        output.note(&output.toned(Tone::Warn, "nothing to write, so no plan is kept"));
-        return Ok(());
-    }
     let text = serde_json::to_string_pretty(&kept)
         .map_err(|error| Failure::new("the plan cannot be written as JSON", Some(Box::new(error)), None))?;
-    std::fs::write(path, format!("{text}\n"))
-        .map_err(|error| Failure::new(format!("cannot write {}", path.display()), Some(Box::new(error)), None))?;
+    // An older plan must not stand there in its stead, so an empty list is written, too.
+    setup::write_private(path, &format!("{text}\n"))?;
+    if kept.is_empty() {
+        output.note(&output.toned(Tone::Warn, &format!("nothing to write, so {} holds no plan", path.display())));
+        return Ok(());
+    }
     output.note(&format!(
         "{} kept in {}: `amend fix --plan {}`",
         counted(kept.len(), "plan"),
@@ -138,11 +138,11 @@ pub fn print(plan: &Plan, why: &str, calls: bool, output: Output) {
             Mark::Minus => Tone::Alarm,
         };
         match line.label {
-            "" => output.say(&format!("  {}", output.toned(tone, &line.text))),
+            "" => output.say(&format!("  {}", output.toned(tone, &clean(&line.text)))),
             label => output.say(&format!(
                 "{} {}",
                 output.toned(Tone::Dim, &format!("{label:<8}")),
-                output.toned(tone, &line.text)
+                output.toned(tone, &clean(&line.text))
             )),
         }
     }

@@ -21,6 +21,10 @@ pub async fn run(arguments: &args::Remediations, config: &Config, output: Output
     if arguments.resume {
         return resume(config, output).await;
     }
+    if let Some(state) = arguments.state.as_deref().filter(|state| !State::WORDS.contains(state)) {
+        let hint = format!("one of {}", State::WORDS.join(", "));
+        return Err(Failure::new(format!("`{state}` is no state"), None, Some(&hint)));
+    }
     let store = amend_store::Sqlite::open(&config.store).await?;
     let resource = arguments.resource.as_deref().map(amend_domain::ResourceId::new);
     let resource = resource.as_ref().map(amend_domain::ResourceId::as_str);
@@ -48,7 +52,7 @@ pub async fn run(arguments: &args::Remediations, config: &Config, output: Output
         .collect();
     output.table(
         &[
-            ("id", 28, 28),
+            ("id", 30, 30),
             ("when (UTC)", 16, 16),
             ("fix", 20, 34),
             ("resource", 24, 60),

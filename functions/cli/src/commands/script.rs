@@ -14,10 +14,16 @@ use crate::{
 
 /// Runs the command.
 pub async fn run(arguments: &args::Script, config: &Config, output: Output) -> Result<Exit, Failure> {
+    let fixer = setup::fixer(config, output).await?;
     let plans = match (&arguments.plan, &arguments.fix, &arguments.resource) {
-        (Some(path), _, _) => fix::read(path)?,
+        (Some(path), _, _) => {
+            let plans = fix::read(path)?;
+            for plan in &plans {
+                fixer.checked(plan)?;
+            }
+            plans
+        }
         (None, Some(name), Some(resource)) => {
-            let fixer = setup::fixer(config, output).await?;
             let file = fixer.fix(name)?;
             let place = Where {
                 resource: resource.clone(),

@@ -38,7 +38,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use super::{
-    schema::{Direction, Schemas},
+    schema::{Direction, Link, Schemas},
     value::{Sent, read},
 };
 
@@ -171,6 +171,14 @@ impl Wire {
     pub fn response(&self, response: &HttpResponse) -> Result<Value, SerdeError> {
         let Some(target) = &self.operation.output else { return Ok(Value::Null) };
         let Some(entry) = self.responses.get(&target.shape) else { return Ok(Value::Null) };
+        let text_payload = entry.members.iter().any(|link| link.schema.http_payload().is_some() && !link.whole_body);
+        let in_body = |link: &Link| link.schema.http_header().is_none() && link.schema.http_response_code().is_none();
+        if !matches!(self.service.metadata.protocol, Protocol::Json | Protocol::RestJson)
+            && !text_payload
+            && entry.members.iter().any(in_body)
+        {
+            whole_xml(self.name, self.service.metadata.protocol, response.body().bytes().unwrap_or_default())?;
+        }
         match &self.form {
             Form::Sdk { protocol, .. } => {
                 let mut from = protocol.deserialize_response(response, entry.schema, &self.names)?;
@@ -198,6 +206,40 @@ impl Wire {
         let code = old.or(read.code()).map_or_else(|| http_code(response.status()), ToOwned::to_owned);
         ErrorMetadata::builder().code(code).message(read.message().unwrap_or_default()).build()
     }
+}
+
+/// Whether a body is one whole XML document of the operation. What is not, such as a proxy's page, says
+/// nothing about the resource; the runtime's reader would find nothing in it, and take that for an answer.
+fn whole_xml(operation: &str, protocol: Protocol, body: &[u8]) -> Result<(), SerdeError> {
+    let wrong = |what: &str| SerdeError::invalid_input(format!("the answer is {what}"));
+    let text = std::str::from_utf8(body).map_err(|_| wrong("no text"))?;
+    let (mut open, mut root, mut name) = (Vec::new(), None, "");
+    for token in xmlparser::Tokenizer::from(text) {
+        match token.map_err(|_| wrong("no whole XML"))? {
+            xmlparser::Token::ElementStart { local, .. } => {
+                name = local.as_str();
+                if open.is_empty() && root.replace(name).is_some() {
+                    return Err(wrong("no single XML document"));
+                }
+            }
+            xmlparser::Token::ElementEnd { end, .. } => match end {
+                xmlparser::ElementEnd::Open => open.push(name),
+                xmlparser::ElementEnd::Empty => {}
+                xmlparser::ElementEnd::Close(_, local) if open.pop() == Some(local.as_str()) => {}
+                xmlparser::ElementEnd::Close(..) => return Err(wrong("no whole XML")),
+            },
+            xmlparser::Token::DtdStart { .. } | xmlparser::Token::EmptyDtd { .. } => {
+                return Err(wrong("XML with a document type"));
+            }
+            _ => {}
+        }
+    }
+    let root = root.filter(|_| open.is_empty()).ok_or_else(|| wrong("no whole XML"))?;
+    let expected = match protocol {
+        Protocol::Ec2 | Protocol::Query => root == format!("{operation}Response"),
+        _ => !root.eq_ignore_ascii_case("html"),
+    };
+    if expected { Ok(()) } else { Err(wrong(&format!("of another kind: `{root}`"))) }
 }
 
 /// HEAD requests and intermediaries answer without a body.

@@ -195,9 +195,15 @@ impl Remedy {
         let observed = self.observe().await?;
         let fresh = self.plan_for(&observed)?;
         let Some(made) = r.made.last().cloned() else { return Ok(None) };
-        let needed = r.plan.calls.get(made.index).is_some_and(|planned| fresh.calls.contains(planned));
+        let planned = r.plan.calls.get(made.index);
+        let needed = planned.is_some_and(|planned| fresh.calls.contains(planned));
+        // The same step with other arguments: it was not done, and the resource is another by now.
+        let once = |step: usize| self.fix.writes.get(step).is_some_and(|write| write.for_each.is_none());
+        let changed = planned.is_some_and(|planned| {
+            !needed && once(planned.step) && fresh.calls.iter().any(|other| other.step == planned.step)
+        });
         let late = r.until.is_none_or(|until| self.now() >= until);
-        let outcome = match needed {
+        let outcome = match needed || changed {
             false => MadeOutcome::Accepted,
             true if late => {
                 let why = r.why.take().unwrap_or_else(|| format!("`{}` was interrupted", made.call));
@@ -209,7 +215,7 @@ impl Remedy {
             last.outcome = outcome.clone();
         }
         if let MadeOutcome::Refused { why } = outcome
-            && tries(r, &made) >= MOST_TRIES
+            && (changed || tries(r, &made) >= MOST_TRIES)
         {
             return self.fail(r, why, journal).await;
         }

@@ -73,6 +73,24 @@ pub enum RemedyError {
         /// The forms of names that it is for.
         forms: String,
     },
+    /// It is not clear where the resource is.
+    #[error("{message}")]
+    Place {
+        /// What is not clear.
+        message: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A value was given that the fix does not have.
+    #[error("`{fix}` has no parameter `{name}`")]
+    NoParameter {
+        /// The fix.
+        fix: String,
+        /// The parameter.
+        name: String,
+        /// Those that it has.
+        known: String,
+    },
     /// A value that the fix needs was not given.
     #[error("`{fix}` needs a value for `{name}`: {doc}")]
     Parameter {
@@ -148,7 +166,11 @@ impl RemedyError {
             },
             Self::Store(_) => WhatNow::Retry,
             Self::Formula { .. } | Self::TooMany { .. } | Self::Model(_) | Self::Json(_) => WhatNow::Park,
-            Self::NotForThis { .. } | Self::Parameter { .. } | Self::State { .. } => WhatNow::Refuse,
+            Self::NotForThis { .. }
+            | Self::Place { .. }
+            | Self::NoParameter { .. }
+            | Self::Parameter { .. }
+            | Self::State { .. } => WhatNow::Refuse,
         }
     }
 
@@ -157,7 +179,8 @@ impl RemedyError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotForThis { .. } => "fix.not-for-this",
-            Self::Parameter { .. } => "fix.parameter",
+            Self::Place { .. } => "fix.place",
+            Self::NoParameter { .. } | Self::Parameter { .. } => "fix.parameter",
             Self::Read { source, .. } => source.code(),
             Self::Formula { .. } => "fix.formula",
             Self::TooMany { .. } => "fix.too-many",
@@ -173,6 +196,8 @@ impl RemedyError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotForThis { forms, .. } => Some(format!("it is for {forms}")),
+            Self::Place { hint, .. } => Some((*hint).to_owned()),
+            Self::NoParameter { known, .. } => Some(known.clone()),
             Self::Parameter { name, .. } => Some(format!("give it with `--param {name}=…`")),
             Self::Read { fix, source, .. } if source.is_denied() => {
                 Some(format!("`amend roles --fix {fix}` prints what must be granted"))
