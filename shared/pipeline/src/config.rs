@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use amend_catalog::{
     Mistakes, SourceText,
     mistakes::Collector,
-    shape::{self, Kind, Shape, may},
+    shape::{self, Field, Kind, Shape, may},
     yaml::{self, Node, Value},
 };
 use amend_cloud::{
@@ -92,6 +92,12 @@ static FIXES: Shape = Shape {
     ],
 };
 
+const ENDPOINT: Field = may(
+    "dangerous_endpoint",
+    Kind::Text,
+    "An address that every call goes to, without TLS if it says so: for tests alone.",
+);
+
 static AWS: Shape = Shape {
     name: "AWS",
     fields: &[
@@ -103,11 +109,7 @@ static AWS: Shape = Shape {
         may("external_id", Kind::Text, "The external id that the role asks for, where it is in another organization."),
         may("fips", Kind::Bool, "Whether only FIPS endpoints are used."),
         may("dual_stack", Kind::Bool, "Whether dual-stack endpoints are used."),
-        may(
-            "dangerous_endpoint",
-            Kind::Text,
-            "An address that every call goes to, without TLS if it says so: for tests alone.",
-        ),
+        ENDPOINT,
     ],
 };
 
@@ -120,11 +122,7 @@ static AZURE: Shape = Shape {
             Kind::Text,
             "The user-assigned identity of the machine, by client id; its own one, if absent.",
         ),
-        may(
-            "dangerous_endpoint",
-            Kind::Text,
-            "An address that every call goes to, without TLS if it says so: for tests alone.",
-        ),
+        ENDPOINT,
     ],
 };
 
@@ -132,11 +130,7 @@ static GCP: Shape = Shape {
     name: "Google Cloud",
     fields: &[
         may("impersonate", Kind::Text, "The service account to act as; the credentials' own identity, if absent."),
-        may(
-            "dangerous_endpoint",
-            Kind::Text,
-            "An address that every call goes to, without TLS if it says so: for tests alone.",
-        ),
+        ENDPOINT,
     ],
 };
 
