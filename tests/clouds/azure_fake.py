@@ -3,13 +3,17 @@
 
     azure_fake.py serve [--page N]
 
-prints {"port": N}; then it answers one JSON line for every JSON line on stdin, and ends with it:
+prints {"port": N}; also gives out tokens at /msi/token, as App Service does; then it answers one JSON line for every JSON line on stdin, and ends with it:
 
     {"do": "list"}                                  the fixes and their cases
     {"do": "make", "fix": F, "case": C}             makes resources: {"resource": ID, ...}
     {"do": "state", "resource": ID, "raw"?: true}   it and all below it, as stored: {ID: body}; what changes by itself
                                                     (etag, provisioningState) only if raw. ID may be that of a group
     {"do": "sdk", "resource": ID, "api_version"?}   the same, read back by the official clients
+    {"do": "graph", "table": T, "rows": [...]}      what Resource Graph knows: resources, resourcecontainers, securityresources
+    {"do": "quota", "subscription": S, "left": N, "resets": SECONDS, "limit_hit"?: true}
+                                                    how many queries about it Resource Graph answers until the quota resets
+    {"do": "query", "query": Q, "subscriptions": L} the rows that the official client reads, over all pages
     {"do": "requests"}                              the requests since this was last asked
     {"do": "wrong"}                                 every assertion that failed so far: empty after a good test
     {"do": "change", "resource": ID, "merge": M}    a person's change; null in M removes a member, M null the resource;
@@ -43,6 +47,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Callable
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+import azure_graph
 from azure_models import (
     CREATES, LISTS, READS, UPDATES, Call, find, kind_of, members, only_for, problems, put_over, reader)
 from azure_resources import FIXES, Group, filled, refusal, twin
@@ -128,6 +133,7 @@ class Arm:
         self.requests: list[Json] = []
         self.wrong: list[str] = []
         self.not_before: dict[str, float] = {}
+        self.graph = azure_graph.Graph(page)
 
     # The state
     def below(self, key: str) -> list[str]:
@@ -266,6 +272,8 @@ class Arm:
             request.wrong.append(f"comes {early:.2f} s before the time that Retry-After gave")
         if operation := self.operations.get(key):
             return lambda: self.poll(request, operation)
+        if key == azure_graph.PATH:
+            return self.query(request)
         call, is_list = self.call_of(request)
         self.check_scope(key, is_list)
         self.check_content(request, call)
@@ -276,6 +284,22 @@ class Arm:
         if request.method == "GET":
             return lambda: self.get(key)
         return lambda: self.write(request, call)
+
+    def query(self, request: Request) -> Callable[[], Answer]:
+        """What asks Resource Graph."""
+        if request.method != "POST" or request.query.get("api-version") not in azure_graph.VERSIONS:
+            raise Refused(404, "InvalidResourceType", f"No {request.method} of such a path and version is known.")
+        if request.headers.get("Content-Type", "").partition(";")[0] != "application/json":
+            raise Refused(415, "UnsupportedMediaType", "The Content-Type is not application/json.")
+
+        def answer() -> Answer:
+            try:
+                request.body = json.loads(request.content)
+                headers, body = self.graph.answer(request.body)
+            except (azure_graph.Wrong, ValueError) as error:
+                raise Refused(400, "InvalidQuery", str(error)) from error
+            return 200, headers, body
+        return answer
 
     def call_of(self, request: Request) -> tuple[Call | None, bool]:
         """The operation of a package that a request is, and whether it asks for a collection."""
@@ -457,8 +481,15 @@ class Arm:
             return {path: canonical(reader(path).by_client(
                 self.port, self.own_token, path, command.get("api_version") if path.lower() == key else None))
                 for path in paths}
+        if what == "query":
+            return self.graph.by_client(self.port, self.own_token, command["query"], command["subscriptions"])
         with self.lock:
             self.settle()
+            if what == "graph":
+                return self.graph.fill(command["table"], command["rows"])
+            if what == "quota":
+                self.graph.quotas[command["subscription"].lower()] = command
+                return {}
             if what == "list":
                 return {name: cases for name, (_, cases) in FIXES.items()}
             if what == "make":
@@ -516,6 +547,8 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         request = Request(self.command, self.requestline.split()[1], self.headers, content)
+        if request.target.startswith("/msi/token?"):
+            return self.token(dict(parse_qsl(request.target.partition("?")[2])))
         if "Transfer-Encoding" in self.headers:
             self.close_connection = True
             request.wrong.append("a body in chunks is not modelled here")
@@ -533,6 +566,22 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         if content:
             self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def token(self, query: dict[str, str]) -> None:
+        """A token for a managed identity, as App Service gives them out.
+
+        learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference
+        """
+        right = (self.headers.get("X-IDENTITY-HEADER") == "the-header-of-the-tests"
+                 and query == {"api-version": "2019-08-01", "resource": "https://management.azure.com"})
+        body = {"access_token": "a-token-of-the-identity", "expires_on": str(int(time.time()) + 3600),
+                "resource": query.get("resource"), "token_type": "Bearer"} if right else {"statusCode": 400}
+        content = json.dumps(body).encode()
+        self.send_response(200 if right else 400)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
 

@@ -11,6 +11,9 @@ every JSON line on standard input, until that ends:
     {"do": "state", "resource": R}                   what is stored, without etags and the like, lists sorted
     {"do": "sdk", "resource": R}                     the same as google-api-python-client reads it from here
     {"do": "change", "resource": R, "merge": {...}}  somebody else's change, a JSON merge patch; null deletes
+    {"do": "hierarchy", "put": {NAME: BODY, ...}}    makes projects and folders (NAME is folders/1 or projects/p), and
+                                                     what Cloud Asset Inventory knows (NAME is a full resource name)
+    {"do": "search", "scope": S, "query": Q}         what Google's own client finds in the inventory: {NAME: labels}
     {"do": "requests"}                               the requests since this was last asked
     {"do": "wrong"}                                  what was wrong with requests, from the start
     {"do": "settle"}                                 ends the operations nobody waited for, and lists them
@@ -46,7 +49,8 @@ from googleapiclient.discovery_cache import get_static_doc
 
 from gcp_resources import FIXES, NUMBER, PROJECT, Resource, State, fresh, stamp, unique
 
-APIS = {"storage": "v1", "compute": "v1", "sqladmin": "v1", "cloudkms": "v1", "bigquery": "v2"}
+APIS = {"storage": "v1", "compute": "v1", "sqladmin": "v1", "cloudkms": "v1", "bigquery": "v2",
+        "cloudasset": "v1", "cloudresourcemanager": "v3"}
 SDK_TOKEN, NO_TOKEN = "the-token-of-the-sdk", "there is no bearer token"
 HEADERS = ("accept content-type if-match if-none-match user-agent x-goog-api-client x-goog-api-version "
            "x-goog-request-params x-goog-user-project x-http-method-override").split()
@@ -142,7 +146,8 @@ def mistakes(schemas: State, schema: State, value: Any, where: str, sent: bool =
 
 # Query parameters that the fake heeds, or that change nothing.
 MODELLED = set("""alt prettyPrint quotaUser projection ifMetagenerationMatch ifMetagenerationNotMatch requestId
-    updateMask accessPolicyVersion options.requestedPolicyVersion optionsRequestedPolicyVersion""".split())
+    updateMask accessPolicyVersion options.requestedPolicyVersion optionsRequestedPolicyVersion
+    scope query readMask pageSize pageToken""".split())
 
 
 class Request:
@@ -284,6 +289,34 @@ class Call(Request):
         if (self.headers.get("If-Match", etag).strip('"') != etag or number != self.query.get(
                 "ifMetagenerationMatch", number) or number == self.query.get("ifMetagenerationNotMatch")):
             raise Refused(412, "At least one of the pre-conditions you specified did not hold.")
+
+    # Resource Manager and Cloud Asset Inventory
+    def known(self) -> State:
+        body = self.fake.hierarchy.get(self.path.partition("/v3/")[2])
+        if not body:
+            raise Refused(403, "The caller does not have permission")
+        return body
+
+    cloudresourcemanager_projects_get = cloudresourcemanager_folders_get = known
+
+    def cloudasset_cloudasset_searchAllResources(self) -> State:
+        """As far as queries are `name="A" OR name="B"`; answers two at a time."""
+        query = self.query.get("query", "")
+        names = re.findall(r'name="([^"\\]+)"', query)
+        if query != " OR ".join(f'name="{name}"' for name in names):
+            self.blame(f"the query {query} is not modelled")
+            raise Refused(400, "Invalid query.")
+        if len(names) > 10 or len(query) > 2048:  # cloud.google.com/asset-inventory/docs/query-syntax
+            self.blame("a query has at most 10 comparisons and 2048 characters")
+            raise Refused(400, "The query is too complex.")
+        if self.query.get("readMask") != "name,labels":
+            self.blame("only the read mask name,labels is modelled")
+        scope = self.path.partition("/v1/")[2].removesuffix(":searchAllResources")
+        found = [body for name, body in sorted(self.fake.hierarchy.items())
+                 if name in names and body["project"] in (scope, scope.replace(PROJECT, NUMBER))]
+        start = int(self.query.get("pageToken", 0))
+        results = [{name: body[name] for name in ("name", "labels") if name in body} for body in found[start:start + 2]]
+        return {"results": results} | ({"nextPageToken": str(start + 2)} if start + 2 < len(found) else {})
 
     # Cloud Storage. ACLs are kept, but not shown, while access is uniform.
     def bucket(self, projection: str) -> State:
@@ -556,6 +589,7 @@ class Fake:
         self.lock, self.port = threading.RLock(), 0
         self.paths: dict[str, Resource] = {}
         self.resources: dict[str, Resource] = {}
+        self.hierarchy: dict[str, State] = {}
         self.operations: dict[str, Operation] = {}
         self.failures: list[State] = []
         self.requests: list[State] = []
@@ -650,6 +684,26 @@ class Fake:
             self.paths[re.sub(r"[^/]+$", resource.body["id"], resource.path)] = resource
         return {"resource": resource.name, "project": PROJECT, "project_number": NUMBER}
 
+    def do_hierarchy(self, put: State, **_: Any) -> State:
+        for name, body in put.items():
+            full = name.startswith("//")
+            schema = {"$ref": "ResourceSearchResult" if full else "Project" if "projects/" in name else "Folder"}
+            method = next(one for one in self.methods if schema["$ref"] in one.schemas and one.id.startswith(
+                "cloudasset" if full else "cloudresourcemanager"))
+            if found := [text for text, _ in mistakes(method.schemas, schema, body, name, sent=False)]:
+                raise ValueError("; ".join(found))
+            self.hierarchy[name] = body
+        return {}
+
+    def do_search(self, scope: str, query: str, **_: Any) -> State:
+        api, found = self.clients["cloudasset"].v1(), {}
+        request = api.searchAllResources(scope=scope, query=query, readMask="name,labels")
+        while request:
+            answer = request.execute()
+            found |= {one["name"]: one.get("labels", {}) for one in answer.get("results", [])}
+            request = api.searchAllResources_next(request, answer)
+        return found
+
     def do_state(self, resource: str, **_: Any) -> State:
         found = self.resources[resource]
         policy = {"iamPolicy": found.policy} if found.policy else {}
@@ -687,8 +741,8 @@ class Fake:
         return {"failing": sum(one["times"] for one in self.failures)}
 
     def do(self, do: str, **command: Any) -> Any:
-        if do == "sdk":  # it needs the server, which is to have the lock then
-            return self.do_sdk(**command)
+        if do in ("sdk", "search"):  # they need the server, which is to have the lock then
+            return getattr(self, f"do_{do}")(**command)
         with self.lock:
             return getattr(self, f"do_{do}")(**command)
 

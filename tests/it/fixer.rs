@@ -139,13 +139,15 @@ async fn a_store_of_the_version_before_is_brought_forward() {
     let path = folder.path().join("amend.db");
     let store = Sqlite::open(&path).await.expect("a store");
     store.close().await;
-    // What version 1 had: everything but remediations.
+    // What version 1 had: everything but these tables.
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
     let mut old = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.expect("a connection");
-    for statement in ["DROP TABLE remediations", "PRAGMA user_version = 1"] {
+    for statement in ["DROP TABLE remediations", "DROP TABLE facts", "DROP TABLE imported", "PRAGMA user_version = 1"] {
         sqlx::query(statement).execute(&mut old).await.expect(statement);
     }
     sqlx::Connection::close(old).await.expect("closed");
     let store = Sqlite::open(&path).await.expect("brought forward");
     assert!(store.remediations(None, None, 10).await.expect("a list").is_empty());
+    assert!(store.imported().await.expect("a list").is_empty());
+    assert_eq!(store.facts(&["x"]).await.expect("a list"), [None]);
 }

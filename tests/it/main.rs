@@ -15,6 +15,8 @@ mod forms;
 mod generated_files;
 mod governance;
 mod http;
+mod live_import;
+mod lookup;
 mod mistakes;
 mod outbound;
 mod reference_samples;

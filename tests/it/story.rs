@@ -123,10 +123,10 @@ async fn what_was_undetermined_is_decided_once_the_facts_are_there() {
     let first = bench(RULES, "version: 1").await;
     let accepted = first.accept(Form::Plain, &Export::default().text()).await;
     assert!(accepted.decided[0].problem.as_ref().expect("a problem").is_undetermined());
-    assert_eq!(first.pipeline.retry_undetermined().await.expect("tried"), 0);
+    assert_eq!(first.pipeline.retry_undetermined().await.expect("tried").settled, 0);
     first.store.close().await;
     let second = bench_in(first.folder, RULES, FACTS).await;
-    assert_eq!(second.pipeline.retry_undetermined().await.expect("tried"), 1);
+    assert_eq!(second.pipeline.retry_undetermined().await.expect("tried").settled, 1);
     let problem = second.store.problems(&Filter::default()).await.expect("listed").remove(0);
     assert_eq!(problem.decision.rule.as_ref().map(|r| r.as_str()), Some("prod"));
     assert_eq!(problem.due, Some(moment("2026-12-04T12:00:00Z")), "its date counts from when it was decided");
@@ -154,7 +154,7 @@ async fn an_older_report_that_comes_again_settles_nothing() {
     );
     let again = bench.accept(Form::Plain, &older.text()).await;
     assert!(again.decided[0].problem.as_ref().expect("a problem").is_undetermined());
-    assert_eq!(bench.pipeline.retry_undetermined().await.expect("tried"), 0);
+    assert_eq!(bench.pipeline.retry_undetermined().await.expect("tried").settled, 0);
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn another_source_does_not_settle_what_the_source_of_truth_left_open() {
         assert_eq!(problem.findings.len(), 2);
         assert!(problem.is_undetermined(), "{}", problem.decision.action());
     }
-    assert_eq!(bench.pipeline.retry_undetermined().await.expect("tried"), 0);
+    assert_eq!(bench.pipeline.retry_undetermined().await.expect("tried").settled, 0);
 }
 
 #[tokio::test]

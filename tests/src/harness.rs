@@ -9,12 +9,13 @@ use std::{
 };
 
 use amend_catalog::{Catalogue, SourceText, facts_file};
+use amend_cloud::FactSource;
 use amend_domain::{
-    TenantId,
+    Cloud, TenantId,
     ports::{Clock, Ids},
 };
 use amend_events::{Form, Limits};
-use amend_pipeline::{Accepted, Decider, Delivery, Pipeline, decider::Parts};
+use amend_pipeline::{Accepted, Decider, Delivery, Lookup, Pipeline, decider::Parts};
 use amend_store::Sqlite;
 use jiff::Timestamp;
 
@@ -119,6 +120,14 @@ pub async fn bench_in(folder: tempfile::TempDir, rules: &str, facts: &str) -> Be
 }
 
 impl Bench {
+    /// The same with facts from `source`, which are read again after a day.
+    pub fn looking_up(self, source: Arc<dyn FactSource>) -> Self {
+        let clouds = [Cloud::Azure, Cloud::Aws, Cloud::Gcp];
+        let lookup = Lookup::new(source, &clouds, jiff::SignedDuration::from_hours(24));
+        let pipeline = Arc::new((*self.pipeline).clone().with_lookup(lookup));
+        Self { pipeline, ..self }
+    }
+
     /// Hands a delivery to the pipeline.
     pub async fn accept(&self, form: Form, body: &str) -> Accepted {
         let delivery = Delivery { form, body: body.as_bytes(), attributes: &[], snapshot: false };

@@ -296,5 +296,6 @@ pub fn facts() -> impl Strategy<Value = Facts> {
             group_tags: group_tags.map(known),
             account_tags: account_tags.map(known),
             account_name: None,
+            unread: Vec::new(),
         })
 }

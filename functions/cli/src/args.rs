@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 /// Event-driven remediation for Microsoft Defender for Cloud.
 #[derive(Debug, Parser)]
@@ -37,8 +37,8 @@ pub enum Command {
     Serve(Serve),
     /// Posts the bundled notifications to a running service and shows what was decided.
     Demo(Demo),
-    /// Records a saved export of assessments; nothing is started for them.
-    Import(FileArgument),
+    /// Records assessments: a saved export, or Defender's own list; nothing is started for them.
+    Import(Import),
     /// Says what the rules make of a notification; records nothing.
     Decide(FileArgument),
     /// Lists problems, most urgent first.
@@ -109,6 +109,22 @@ pub struct Demo {
 pub struct FileArgument {
     /// The file; `-` is standard input.
     pub file: PathBuf,
+}
+
+#[derive(Args, Debug)]
+#[command(group(ArgGroup::new("source").required(true).args(["file", "live"])))]
+pub struct Import {
+    /// A saved export; `-` is standard input.
+    pub file: Option<PathBuf>,
+    /// Reads Defender's own list instead, from Azure Resource Graph; goes on where it was stopped.
+    #[arg(long)]
+    pub live: bool,
+    /// With --live: a subscription or management group, by its id; everything that can be seen, if absent.
+    #[arg(long, value_name = "ID", conflicts_with = "file")]
+    pub scope: Vec<String>,
+    /// With --live: begins anew, also where it was stopped less than a day ago.
+    #[arg(long, conflicts_with = "file")]
+    pub restart: bool,
 }
 
 #[derive(Args, Debug)]

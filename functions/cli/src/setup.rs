@@ -6,10 +6,10 @@ use std::{
 };
 
 use amend_catalog::{Catalogue, SourceText, facts_file, facts_file::FactsFile, starter_rules};
-use amend_cloud::{Clouds, aws::Aws, azure::Azure, gcp::Gcp};
+use amend_cloud::{Cloud, CloudFacts, Clouds, aws::Aws, azure::Azure, gcp::Gcp};
 use amend_domain::ports::Clock as _;
 use amend_pipeline::{
-    Config, Decider, Pipeline, config, decider,
+    Config, Decider, Lookup, Pipeline, config, decider,
     fixer::Fixer,
     system::{SystemClock, UlidIds},
 };
@@ -124,8 +124,8 @@ pub fn catalogue(config: &Config, output: Output) -> Result<Arc<Catalogue>, Fail
     }
 }
 
-/// What plans and fixes, as configured.
-pub async fn fixer(config: &Config, output: Output) -> Result<Fixer, Failure> {
+/// The clouds, as configured. Says so where they are not those that they seem to be.
+pub fn clouds(config: &Config, output: Output) -> Arc<dyn Cloud> {
     for (cloud, endpoint) in [
         ("AWS", &config.aws.dangerous_endpoint),
         ("Azure", &config.azure.dangerous_endpoint),
@@ -135,14 +135,28 @@ pub async fn fixer(config: &Config, output: Output) -> Result<Fixer, Failure> {
             output.note(&output.toned(Tone::Warn, &format!("warning: every call to {cloud} goes to {endpoint}")));
         }
     }
-    let store = Sqlite::open(&config.store).await?;
-    let clouds = Clouds {
+    Arc::new(Clouds {
         aws: Aws::new(config.aws.clone()),
         azure: Azure::new(config.azure.clone()),
         gcp: Gcp::new(config.gcp.clone()),
-    };
+    })
+}
+
+/// What plans and fixes, as configured.
+pub async fn fixer(config: &Config, output: Output) -> Result<Fixer, Failure> {
+    let clouds = clouds(config, output);
+    let store = Sqlite::open(&config.store).await?;
     let catalogue = catalogue(config, output)?;
-    Ok(Fixer::new(catalogue, Arc::new(clouds), Arc::new(store), Arc::new(SystemClock), Arc::new(UlidIds::default())))
+    Ok(Fixer::new(catalogue, clouds, Arc::new(store), Arc::new(SystemClock), Arc::new(UlidIds::default())))
+}
+
+/// What looks facts up, where the configuration names clouds to ask.
+pub fn lookup(config: &Config, clouds: &Arc<dyn Cloud>) -> Option<Lookup> {
+    if config.fact_clouds.is_empty() {
+        return None;
+    }
+    let source = CloudFacts::new(Arc::clone(clouds), config.aws_organization.clone());
+    Some(Lookup::new(Arc::new(source), &config.fact_clouds, config.fact_age))
 }
 
 /// An error with its causes, on one line.
@@ -178,9 +192,18 @@ pub fn decider_of(
     Ok(decider)
 }
 
-/// Everything, as configured.
+/// Everything but the clouds, as configured.
 pub async fn pipeline(config: &Config, output: Output) -> Result<Pipeline, Failure> {
     pipeline_of(config, decider(config, output)?).await
+}
+
+/// Everything, as configured: what is decided may be looked up in the clouds.
+pub async fn pipeline_with(config: &Config, clouds: &Arc<dyn Cloud>, output: Output) -> Result<Pipeline, Failure> {
+    let pipeline = pipeline(config, output).await?;
+    Ok(match lookup(config, clouds) {
+        Some(lookup) => pipeline.with_lookup(lookup),
+        None => pipeline,
+    })
 }
 
 /// Everything, with this way to decide.

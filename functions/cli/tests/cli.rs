@@ -6,6 +6,9 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use amend_tests::clouds::Served;
+use serde_json::json;
+
 struct Place {
     folder: tempfile::TempDir,
 }
@@ -24,11 +27,16 @@ impl Place {
     }
 
     fn amend_with(&self, arguments: &[&str], input: &str) -> Output {
+        self.amend_in(arguments, input, &[])
+    }
+
+    fn amend_in(&self, arguments: &[&str], input: &str, environment: &[(&str, &str)]) -> Output {
         let mut child = Command::new(env!("CARGO_BIN_EXE_amend"))
             .args(arguments)
             .current_dir(self.folder.path())
             .env_clear()
             .env("NO_COLOR", "1")
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -351,5 +359,94 @@ fn the_readme_shows_the_plans_that_the_command_prints() {
         let output = place.amend(&command.split(' ').collect::<Vec<_>>());
         let shown = rest.split("\n\n$ ").next().and_then(|text| text.split("\n```").next());
         assert_eq!(shown.map(str::trim), Some(text(&output.stdout).trim()), "README.md: {command}");
+    }
+}
+
+/// The whole way: a managed identity's token, Defender's list from Resource Graph, facts for the rules.
+#[test]
+fn defenders_own_list_is_imported_with_a_managed_identity() {
+    let azure = Served::azure();
+    let subscription = "8f2c6f0a-41d7-4c8e-9b1f-2a3d5e7f9011";
+    let group = format!("/subscriptions/{subscription}/resourceGroups/rg");
+    let mut rows: Vec<serde_json::Value> = [finding("st1", "High", ""), finding("st2", "Low", "")]
+        .iter()
+        .map(|row| serde_json::from_str(row).expect("JSON"))
+        .collect();
+    azure.ask(&json!({ "do": "graph", "table": "securityresources", "rows": rows }));
+    rows.truncate(1);
+    let account = format!("{group}/providers/Microsoft.Storage/storageAccounts/st1");
+    azure.ask(&json!({ "do": "graph", "table": "resources", "rows": [{ "id": account, "name": "st1", "tags": { "owner": "ana@example.org" } }] }));
+    let chain = json!({ "managementGroupAncestorsChain": [{ "name": "prod" }, { "name": "root" }] });
+    azure.ask(&json!({ "do": "graph", "table": "resourcecontainers", "rows": [
+        { "id": format!("/subscriptions/{subscription}"), "name": "payments", "type": "microsoft.resources/subscriptions", "tags": {}, "properties": chain },
+    ] }));
+    let place = Place::new();
+    place.write("amend.yaml", "version: 1\nrules: rules.yaml\nfacts: { clouds: azure }\n");
+    place.write("rules.yaml", "version: 1\nrules: [{ id: prod, priority: 1, scope: { in: /providers/Microsoft.Management/managementGroups/prod }, owner: { tag: owner }, due: 14d, fix: observe }]\n");
+    let (url, token) = (azure.url(), format!("{}/msi/token", azure.url()));
+    let environment = [
+        ("AMEND__CLOUDS__AZURE__DANGEROUS_ENDPOINT", url.as_str()),
+        ("IDENTITY_ENDPOINT", token.as_str()),
+        ("IDENTITY_HEADER", "the-header-of-the-tests"),
+    ];
+    let amend = |arguments: &[&str]| place.amend_in(arguments, "", &environment);
+    let first = amend(&["import", "--live", "--scope", subscription]);
+    assert_eq!(
+        text(&first.stdout),
+        "1 subscription read\n\
+         findings: 2 new, 0 changed, 0 known already, 0 out of date; records: 0 set aside, 0 unreadable and kept\n\
+         1 problem lacks facts: `amend explain` says which, and why.\n\
+         Nothing was started: `amend backlog` counts what waits.\n",
+        "{}",
+        text(&first.stderr)
+    );
+    assert_eq!(code(&first), 0);
+    let list = text(&amend(&["list", "--format", "plain"]).stdout);
+    assert!(list.contains("ana@example.org"), "{list}");
+    let explained = text(&amend(&["explain", &account.replace("st1", "st2")]).stdout);
+    assert!(
+        explained.contains("not known  (Azure Resource Graph does not know it, or may not show it)"),
+        "{explained}"
+    );
+    assert!(
+        explained.contains(
+            "managementgroups/root > /providers/microsoft.management/managementgroups/prod  (Azure Resource Graph, "
+        ),
+        "{explained}"
+    );
+    // In JSON, and again: nothing is new.
+    let again: serde_json::Value =
+        serde_json::from_slice(&amend(&["import", "--live", "--scope", subscription, "--format", "json"]).stdout)
+            .expect("JSON");
+    assert_eq!((&again["duplicate"], &again["subscriptions"], &again["failed"]), (&json!(2), &json!(1), &json!([])));
+    let hidden = amend(&["import", "--live", "--scope", "00000000-0000-4000-8000-00000000dead"]);
+    assert_eq!(code(&hidden), 1);
+    assert!(
+        text(&hidden.stderr).contains("hint: give the identity the role Reader or Security Reader"),
+        "{}",
+        text(&hidden.stderr)
+    );
+    let roles: serde_json::Value =
+        serde_json::from_slice(&amend(&["roles", "--cloud", "azure", "--format", "json"]).stdout).expect("JSON");
+    assert_eq!(roles["azure"]["facts"]["Actions"], json!(["*/read"]));
+    assert_eq!(azure.ask(&json!({ "do": "wrong" })), json!([]));
+}
+
+#[test]
+fn an_import_says_what_it_lacks() {
+    let place = place();
+    for (arguments, expected) in [
+        (&["import"][..], "<FILE|--live>"),
+        (&["import", "x.json", "--live"], "cannot be used with"),
+        (&["import", "x.json", "--restart"], "cannot be used with"),
+        (&["import", "--live", "--scope", "nonsense"], "write `/subscriptions/<id>` or"),
+        (&["import", "--live", "--scope", "aws:123456789012"], "come with the subscription of their connector"),
+    ] {
+        let output = place.amend(arguments);
+        assert!(
+            code(&output) != 0 && text(&output.stderr).contains(expected),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
     }
 }

@@ -146,6 +146,7 @@ impl FactsFile {
             group_tags: tags(resource.group()),
             account_tags: tags(account),
             account_name: account.and_then(|id| self.names.get(id)).cloned(),
+            unread: Vec::new(),
         }
     }
 }

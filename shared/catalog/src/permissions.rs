@@ -104,15 +104,33 @@ pub fn role(fixes: &[&Fix], cloud: Cloud, step: Step) -> Result<Option<Value>, P
     if needed.is_empty() {
         return Ok(None);
     }
-    let names: Vec<&String> = needed.keys().collect();
-    let title = format!("Amend {}", step.as_str());
     let what = match step {
         Step::Read => "Reads what the enabled fixes of Amend look at.",
         Step::Write => "Writes what the enabled fixes of Amend change.",
         Step::Undo => "Brings back what the enabled fixes of Amend changed.",
     };
-    Ok(Some(match cloud {
-        Cloud::Aws => policy(&needed, step),
+    Ok(Some(definition(cloud, &needed, step.as_str(), what)))
+}
+
+/// A role for the calls in one cloud that tell facts, and which assessments there are.
+///
+/// # Errors
+/// When the permissions of a call are not known.
+pub fn facts_role(calls: &[&str], cloud: Cloud) -> Result<Value, PermissionError> {
+    let mut needed = Needed::new();
+    for call in calls {
+        needed.extend(of_call(call)?.into_iter().map(|permission| (permission, BTreeSet::from(["*".to_owned()]))));
+    }
+    let what = "Reads what the rules of Amend want to know: hierarchy, tags, Defender's own list.";
+    Ok(definition(cloud, &needed, "facts", what))
+}
+
+/// A role as its cloud takes it.
+fn definition(cloud: Cloud, needed: &Needed, name: &str, what: &str) -> Value {
+    let names: Vec<&String> = needed.keys().collect();
+    let title = format!("Amend {name}");
+    match cloud {
+        Cloud::Aws => policy(needed, name),
         Cloud::Azure => json!({
             "Name": title,
             "IsCustom": true,
@@ -122,7 +140,7 @@ pub fn role(fixes: &[&Fix], cloud: Cloud, step: Step) -> Result<Option<Value>, P
             "AssignableScopes": ["/providers/Microsoft.Management/managementGroups/YOUR-GROUP"],
         }),
         _ => json!({ "title": title, "description": what, "stage": "GA", "includedPermissions": names }),
-    }))
+    }
 }
 
 /// Where a step of a fix needs its permissions: reading is allowed everywhere, as most calls that
@@ -144,7 +162,7 @@ fn pattern(form: &TargetForm) -> Option<String> {
     text.starts_with("arn:").then_some(text)
 }
 
-fn policy(needed: &Needed, step: Step) -> Value {
+fn policy(needed: &Needed, name: &str) -> Value {
     // Permissions on the same resources stand together.
     let mut by_places: BTreeMap<&BTreeSet<String>, Vec<&String>> = BTreeMap::new();
     for (permission, places) in needed {
@@ -154,7 +172,7 @@ fn policy(needed: &Needed, step: Step) -> Value {
         .iter()
         .enumerate()
         .map(|(at, (places, permissions))| {
-            json!({ "Sid": format!("Amend{}{at}", capital(step.as_str())), "Effect": "Allow", "Action": permissions, "Resource": places })
+            json!({ "Sid": format!("Amend{}{at}", capital(name)), "Effect": "Allow", "Action": permissions, "Resource": places })
         })
         .collect();
     json!({ "Version": "2012-10-17", "Statement": statements })

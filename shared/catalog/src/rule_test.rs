@@ -199,6 +199,7 @@ pub(crate) fn read(node: &Node, mistakes: &mut Collector) -> Option<RuleTest> {
         group_tags: tags("group_tags", mistakes),
         account_tags: tags("account_tags", mistakes),
         account_name: None,
+        unread: Vec::new(),
     };
     let mut expected = Vec::new();
     for what in ["rule", "owner", "due", "fix", "ticket"] {

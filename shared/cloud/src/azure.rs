@@ -26,7 +26,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::{
-    CallError, Place,
+    CallError, Place, graph,
     rest::{Given, OPERATION, Tokens, body, json, retry_after, send},
 };
 
@@ -97,6 +97,7 @@ pub struct Azure {
     settings: AzureSettings,
     tokens: Box<dyn Tokens>,
     client: OnceCell<Client>,
+    quota: graph::Quota,
 }
 
 impl Azure {
@@ -104,13 +105,14 @@ impl Azure {
     #[must_use]
     pub fn new(settings: AzureSettings) -> Self {
         let tokens = Box::new(Chain { settings: settings.clone(), found: OnceCell::new() });
-        Self { settings, tokens, client: OnceCell::new() }
+        Self { settings, tokens, client: OnceCell::new(), quota: graph::Quota::default() }
     }
 
     /// Azure with this token.
     #[must_use]
     pub fn with_token(settings: AzureSettings, token: &str) -> Self {
-        Self { settings, tokens: Box::new(Given(token.to_owned())), client: OnceCell::new() }
+        let tokens = Box::new(Given(token.to_owned()));
+        Self { settings, tokens, client: OnceCell::new(), quota: graph::Quota::default() }
     }
 
     pub(crate) async fn call(&self, place: &Place, call: &Call, args: &Value) -> Result<Value, CallError> {
@@ -133,7 +135,10 @@ impl Azure {
         let request = Request { method: arm.method.to_string(), url, headers, body };
         let client = self.client().await.map_err(&fails)?;
         let reads = call.only_reads();
+        self.quota.wait().await;
         let response = success(&name, send(client, &*self.tokens, &name, request, reads).await?)?;
+        self.quota.note(&response);
+        graph::is_whole(&name, &response)?;
         if arm.list {
             return self.pages(client, &name, json(&name, &response)?).await;
         }

@@ -163,7 +163,7 @@ fn in_account(name: &str, text: &str, account: Option<&AccountId>) -> Result<(),
     let Some(account) = account else { return Ok(()) };
     let project = match name {
         "project" | "projectId" => text,
-        "name" | "resource" | "parent" => {
+        "name" | "resource" | "parent" | "scope" => {
             match text.strip_prefix("projects/").and_then(|rest| rest.split('/').next()) {
                 Some(project) => project,
                 None => return Ok(()),

@@ -7,8 +7,11 @@
 
 pub mod aws;
 pub mod azure;
+pub mod defender;
 mod error;
+pub mod facts;
 pub mod gcp;
+pub mod graph;
 mod rest;
 
 use amend_domain::{AccountId, Cloud as CloudName};
@@ -17,6 +20,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 pub use error::{CallError, Effect};
+pub use facts::{CloudFacts, FactSource};
 
 /// Where a call is made, and for what.
 #[derive(Clone, Debug, Default)]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     assessment::Assessment,
-    facts::{Facts, Needs},
+    facts::{Facts, Need, Needs},
     ids::RuleId,
     rule::{DueFrom, FixPolicy, FixWhen, Grace, Mode, OwnerSource, Rule},
     ruleset::Verdict,
@@ -36,6 +36,16 @@ pub struct Owner {
     pub name: Option<Box<str>>,
     /// How that was found, in words.
     pub from: Box<str>,
+    /// What would have to be known to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<Need>,
+}
+
+impl Owner {
+    /// Nobody, and why.
+    fn nobody(from: impl Into<Box<str>>) -> Self {
+        Self { name: None, from: from.into(), lacks: None }
+    }
 }
 
 /// What was decided for one assessment, to be stored and shown.
@@ -100,7 +110,7 @@ impl Decision {
             outcome: Outcome::NothingToDo,
             rule: None,
             rule_set: rule_set.into(),
-            owner: Owner { name: None, from: "no rule names an owner".into() },
+            owner: Owner::nobody("no rule names an owner"),
             due: None,
             due_from: DueFrom::default(),
             grace: None,
@@ -115,7 +125,7 @@ impl Decision {
                 outcome: Outcome::Undetermined { needs },
                 rule: Some(rule.id.clone()),
                 why: format!("not known: {needs}").into(),
-                owner: Owner { name: None, from: "not decided".into() },
+                owner: Owner::nobody("not decided"),
                 ..none
             },
             Verdict::Governed { rule, set } => Self {
@@ -139,6 +149,16 @@ impl Decision {
     pub fn nothing(why: &str, rule_set: &str, assessment: &Assessment, facts: &Facts) -> Self {
         let outcome = Outcome::NothingToDo;
         Self { outcome, why: why.into(), ..Self::new(Verdict::Ungoverned, assessment, facts, rule_set) }
+    }
+
+    /// What would have to be known for it to say more.
+    #[must_use]
+    pub fn lacks(&self) -> Needs {
+        match &self.outcome {
+            Outcome::Undetermined { needs } => *needs,
+            Outcome::Governed => self.owner.lacks.map_or(Needs::NONE, |need| vec![need].into()),
+            Outcome::Ungoverned | Outcome::NothingToDo => Needs::NONE,
+        }
     }
 
     /// The strongest thing that it lets happen to the resource: nothing, or how far a fix may go.
@@ -194,19 +214,20 @@ fn why(rule: &Rule, set: Option<usize>, assessment: &Assessment) -> String {
 ///
 /// A place whose tags are not known ends the search: the tag might stand there.
 fn owner(source: &OwnerSource, assessment: &Assessment, facts: &Facts) -> Owner {
-    let found = |name: &str, from: String| Owner { name: Some(name.into()), from: from.into() };
+    let found = |name: &str, from: String| Owner { name: Some(name.into()), from: from.into(), lacks: None };
     if let Some(name) = &source.manual {
         return found(name, "named by the rule".into());
     }
     let Some(tag) = &source.tag else {
-        return Owner { name: None, from: "the rule names no owner".into() };
+        return Owner::nobody("the rule names no owner");
     };
-    let group = (assessment.resource.group().is_some()).then_some((&facts.group_tags, "resource group"));
+    let group = assessment.resource.group().map(|_| (&facts.group_tags, Need::GroupTags, "resource group"));
     let word = assessment.resource.cloud.account_word();
-    let places = [Some((&facts.tags, "resource")), group, Some((&facts.account_tags, word))];
-    for (fact, place) in places.into_iter().flatten() {
+    let own = (&facts.tags, Need::Tags, "resource");
+    let places = [Some(own), group, Some((&facts.account_tags, Need::AccountTags, word))];
+    for (fact, need, place) in places.into_iter().flatten() {
         match fact {
-            None => return Owner { name: None, from: format!("{place} tags not known").into() },
+            None => return Owner { lacks: Some(need), ..Owner::nobody(format!("{place} tags not known")) },
             Some(known) => {
                 if let Some(name) = known.value.get(tag).filter(|name| !name.trim().is_empty()) {
                     return found(name.trim(), format!("tag {tag} of the {place}"));
@@ -216,6 +237,6 @@ fn owner(source: &OwnerSource, assessment: &Assessment, facts: &Facts) -> Owner 
     }
     match &source.fallback {
         Some(name) => found(name, format!("fallback: no tag {tag}")),
-        None => Owner { name: None, from: format!("no tag {tag}, and no fallback").into() },
+        None => Owner::nobody(format!("no tag {tag}, and no fallback")),
     }
 }

@@ -57,13 +57,24 @@ pub struct Facts {
     /// What the account is called by people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_name: Option<Arc<str>>,
+    /// What was asked for in vain, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<(Need, Arc<str>)>,
 }
 
 impl Facts {
     /// Nothing known but the time.
     #[must_use]
     pub fn none(now: Timestamp) -> Self {
-        Self { now, ancestors: None, tags: None, group_tags: None, account_tags: None, account_name: None }
+        Self {
+            now,
+            ancestors: None,
+            tags: None,
+            group_tags: None,
+            account_tags: None,
+            account_name: None,
+            unread: Vec::new(),
+        }
     }
 }
 
@@ -116,6 +127,12 @@ impl Need {
         Self::Evaluator,
         Self::Connector,
     ];
+
+    /// Whether the clouds themselves can be asked.
+    #[must_use]
+    pub fn can_be_read(self) -> bool {
+        matches!(self, Self::Ancestors | Self::Tags | Self::GroupTags | Self::AccountTags)
+    }
 
     /// What is missing, in words.
     #[must_use]

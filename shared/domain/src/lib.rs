@@ -23,6 +23,7 @@ pub mod ruleset;
 pub mod scope;
 pub mod settings;
 pub mod target;
+pub mod thing;
 pub mod timeframe;
 pub mod truth;
 

@@ -223,6 +223,12 @@ impl Problem {
         self.state == State::Open && matches!(self.decision.outcome, Outcome::Undetermined { .. })
     }
 
+    /// Whether it waits for facts: to be decided, or to have an owner.
+    #[must_use]
+    pub fn lacks_facts(&self) -> bool {
+        self.state == State::Open && !self.decision.lacks().is_empty()
+    }
+
     /// Whether an assessment speaks for the problem: one finding does, until it is no longer open.
     /// The source of truth takes the word from any other.
     fn is_decided_by(&self, assessment: &Assessment, truth: SourceOfTruth) -> bool {
@@ -235,15 +241,24 @@ impl Problem {
         }
     }
 
-    /// Takes a decision about the same finding, made with more facts than the last, which could not
-    /// be made.
+    /// Takes a decision about the same finding, made with more facts than the last, which lacked some.
     ///
-    /// Returns whether it did: only what was undetermined is decided anew.
+    /// Returns whether it did: what was undetermined is decided anew; where a rule governs already, it
+    /// stays, and only an owner that could not be told is.
     pub fn determine(&mut self, assessment: &Assessment, decision: Decision, now: Timestamp) -> bool {
-        if !self.is_undetermined() || self.decided_by != assessment.id || decision == self.decision {
+        if !self.lacks_facts() || self.decided_by != assessment.id || decision == self.decision {
             return false;
         }
-        self.decision = decision;
+        if self.is_undetermined() {
+            self.decision = decision;
+        } else if self.decision.rule == decision.rule
+            && self.decision.rule_set == decision.rule_set
+            && self.decision.owner != decision.owner
+        {
+            self.decision.owner = decision.owner;
+        } else {
+            return false;
+        }
         self.set_dates(now);
         true
     }

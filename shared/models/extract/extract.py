@@ -492,6 +492,7 @@ AZURE_PACKAGES = {
     "Microsoft.Insights": "azure-mgmt-monitor",
     "Microsoft.KeyVault": "azure-mgmt-keyvault",
     "Microsoft.Network": "azure-mgmt-network",
+    "Microsoft.ResourceGraph": "azure-mgmt-resourcegraph",
     "Microsoft.Security": "azure-mgmt-security",
     "Microsoft.Sql": "azure-mgmt-sql",
     "Microsoft.Storage": "azure-mgmt-storage",

@@ -93,6 +93,12 @@ impl Partitions {
         let has = |it: &&Partition| it.regions.contains_key(region) || it.pattern.is_match(region);
         self.0.iter().find(has).or(self.0.first())
     }
+
+    /// The region that answers for the global services of a partition.
+    pub fn home_region(&self, partition: &str) -> Option<&str> {
+        let named = |it: &&Partition| it.attributes.get("name").and_then(Value::as_str) == Some(partition);
+        self.0.iter().find(named)?.attributes.get("implicitGlobalRegion")?.as_str()
+    }
 }
 
 /// The endpoint rules of one service.

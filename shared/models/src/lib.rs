@@ -152,7 +152,8 @@ impl Call {
     pub fn only_reads(&self) -> bool {
         match self.api {
             Api::Aws { name, .. } => ["Get", "List", "Describe", "Head"].iter().any(|verb| name.starts_with(verb)),
-            Api::Azure(call) => &*call.method == "GET",
+            // A query of Resource Graph is posted, and reads.
+            Api::Azure(call) => &*call.method == "GET" || &*call.kind == "Microsoft.ResourceGraph/resources",
             Api::Gcp { method, .. } => {
                 &*method.http_method == "GET" || method.id.ends_with("IamPolicy") && method.id.contains(".get")
             }

@@ -1,13 +1,18 @@
 //! What happens to a delivery, from its bytes to stored decisions.
 
-use amend_domain::{Assessment, Decision, Facts, Problem};
+use std::time::Duration;
+
+use amend_domain::{Assessment, Decision, Facts, Problem, thing::Reads};
 use amend_events::{Form, Item, Refused, SetAside, Unreadable};
 use amend_store::{Change, Effect, Parked, Recorded};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 use utoipa::ToSchema;
 
-use crate::{Pipeline, PipelineError};
+use crate::{Pipeline, PipelineError, lookup};
+
+/// How many assessments are decided together, and recorded in one transaction.
+pub(crate) const CHUNK: usize = 500;
 
 /// A delivery as it came.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +109,15 @@ impl Accepted {
     }
 }
 
+/// What became of the problems that lacked facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retried {
+    /// How many lack none since.
+    pub settled: usize,
+    /// How many still do.
+    pub waiting: usize,
+}
+
 /// Why a delivery was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
@@ -139,12 +153,10 @@ impl Pipeline {
             })],
         };
         let mut accepted = Accepted::default();
-        let mut changes = Vec::new();
+        let mut assessments = Vec::new();
         for item in items {
             match item {
-                // 4. Decide: pure. (3, order and de-duplicate, is up to the store: it must happen in
-                // the transaction that records.)
-                Item::Assessment(assessment) => changes.push(self.decider.decide(*assessment)),
+                Item::Assessment(assessment) => assessments.push(*assessment),
                 Item::SetAside(aside) => accepted.set_aside.push(aside),
                 Item::Validation { code } => accepted.validation = Some(code),
                 Item::Unreadable(unreadable) => {
@@ -152,11 +164,27 @@ impl Pipeline {
                 }
             }
         }
+        // 4. Decide. (3, order and de-duplicate, is up to the store: it must happen in the transaction
+        // that records.)
+        let changes = self.decide(assessments, lookup::DELIVERY).await?;
         accepted.decided = self.record(changes, &accepted.parked).await?;
         for one in accepted.decided.iter().filter(|one| one.missed) {
             warn!(assessment = %one.assessment.id, "a snapshot told of a finding that no event had brought");
         }
         Ok(accepted)
+    }
+
+    /// Asks the rules, which are pure, and looks up the facts that they lack.
+    pub(crate) async fn decide(
+        &self,
+        assessments: Vec<Assessment>,
+        patience: Duration,
+    ) -> Result<Vec<Change>, PipelineError> {
+        let decide = |assessment: Assessment, reads: &Reads| self.decider.decide(assessment, reads);
+        match &self.lookup {
+            Some(lookup) => Ok(lookup.decide(decide, assessments, self.now(), patience).await?),
+            None => Ok(assessments.into_iter().map(|one| decide(one, &Reads::default())).collect()),
+        }
     }
 
     /// Records what was decided and keeps what could not be read, in one transaction.
@@ -171,17 +199,21 @@ impl Pipeline {
         Ok(changes.into_iter().zip(recorded).map(|(change, recorded)| decided(change, recorded)).collect())
     }
 
-    /// Decides what could not be decided before, with the facts there are now.
-    ///
-    /// Returns how many problems a rule governs since.
+    /// Decides what lacked facts before, with those there are now.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn retry_undetermined(&self) -> Result<usize, PipelineError> {
-        let waiting = self.store.undetermined().await?;
-        let changes: Vec<Change> = waiting.into_iter().map(|one| self.decider.decide(one)).collect();
-        let settled = self.store.settle(&changes, self.now()).await?;
-        Ok(settled.iter().filter(|problem| !problem.is_undetermined()).count())
+    pub async fn retry_undetermined(&self) -> Result<Retried, PipelineError> {
+        let mut waiting = self.store.undetermined().await?;
+        let all = waiting.len();
+        let mut settled = 0_usize;
+        while !waiting.is_empty() {
+            let rest = waiting.split_off(waiting.len().min(CHUNK));
+            let changes = self.decide(std::mem::replace(&mut waiting, rest), lookup::IMPORT).await?;
+            let problems = self.store.settle(&changes, self.now()).await?;
+            settled = settled.saturating_add(problems.iter().filter(|problem| !problem.lacks_facts()).count());
+        }
+        Ok(Retried { settled, waiting: all.saturating_sub(settled) })
     }
 
     pub(crate) fn parked(

@@ -16,8 +16,9 @@ use amend_cloud::{
     azure::{AzureCloud, AzureSettings},
     gcp::GcpSettings,
 };
-use amend_domain::{Cloud, Source, TenantId, problem::SourceOfTruth};
+use amend_domain::{AccountId, Cloud, Source, TenantId, Timeframe, problem::SourceOfTruth};
 use amend_events::Limits;
+use jiff::SignedDuration;
 use serde::Serialize;
 
 const TEXTS: Kind = Kind::OneOrMany(&Kind::Text);
@@ -98,6 +99,19 @@ const ENDPOINT: Field = may(
     "An address that every call goes to, without TLS if it says so: for tests alone.",
 );
 
+static FACTS: Shape = Shape {
+    name: "facts",
+    fields: &[
+        may("file", Kind::Text, "A file with hierarchy and tags, relative to amend.yaml; what it says counts."),
+        may(
+            "clouds",
+            Kind::OneOrMany(&Kind::Word(&["azure", "aws", "gcp"])),
+            "Clouds that are asked for hierarchy and tags that rules want to know and the file does not say; none, if absent.",
+        ),
+        may("max_age", Kind::Text, "After how long such a fact is read again: `1d`, `12h`."),
+    ],
+};
+
 static AWS: Shape = Shape {
     name: "AWS",
     fields: &[
@@ -105,6 +119,11 @@ static AWS: Shape = Shape {
             "role",
             Kind::Text,
             "The role to take on in each account, by name; without one, only the account of the credentials at hand is reached.",
+        ),
+        may(
+            "organization",
+            Kind::Text,
+            "The account that the organization is read from, for facts: its management account, or one that it delegated that to; that of the credentials at hand, if absent.",
         ),
         may("external_id", Kind::Text, "The external id that the role asks for, where it is in another organization."),
         may("fips", Kind::Bool, "Whether only FIPS endpoints are used."),
@@ -159,7 +178,7 @@ pub static FILE: Shape = Shape {
             "Address and port of `amend serve`. Only loopback addresses, as there is no authentication yet.",
         ),
         may("rules", TEXTS, "Rule files, relative to amend.yaml; the built-in starter rules, if absent."),
-        may("facts", Kind::Text, "A file with hierarchy and tags, relative to amend.yaml."),
+        may("facts", Kind::Map(&FACTS), "What is known beside the events: hierarchy and tags."),
         may("fixes", Kind::Map(&FIXES), "Fixes beside those that ship with Amend."),
         may("clouds", Kind::Map(&CLOUDS), "How the clouds are reached."),
         may("store", Kind::Map(&STORE), "Where Amend remembers."),
@@ -186,6 +205,12 @@ pub struct Config {
     pub rules: Vec<PathBuf>,
     /// The facts file.
     pub facts: Option<PathBuf>,
+    /// Clouds that are asked for facts.
+    pub fact_clouds: Vec<Cloud>,
+    /// After how long a fact is read again.
+    pub fact_age: SignedDuration,
+    /// The account that the AWS organization is read from.
+    pub aws_organization: Option<AccountId>,
     /// The folder with fixes of one's own.
     pub fix_folder: Option<PathBuf>,
     /// The digest that the catalogue must have.
@@ -232,10 +257,13 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("tenant", "-"),
     ("listen", "127.0.0.1:8080"),
     ("rules", "(built-in starter rules)"),
-    ("facts", "(none)"),
+    ("facts.file", "(none)"),
+    ("facts.clouds", "(none)"),
+    ("facts.max_age", "1d"),
     ("fixes.folder", "(none)"),
     ("fixes.digest", "(any)"),
     ("clouds.aws.role", "(none)"),
+    ("clouds.aws.organization", "(none)"),
     ("clouds.aws.external_id", "(none)"),
     ("clouds.aws.fips", "false"),
     ("clouds.aws.dual_stack", "false"),
@@ -321,6 +349,9 @@ pub fn load(
         listen: "127.0.0.1:8080".into(),
         rules: Vec::new(),
         facts: None,
+        fact_clouds: Vec::new(),
+        fact_age: SignedDuration::from_hours(24),
+        aws_organization: None,
         fix_folder: None,
         fix_digest: None,
         aws: AwsSettings::default(),
@@ -366,14 +397,45 @@ pub fn load(
     if let Some((rules, _)) = values("rules", &mut mistakes) {
         config.rules = rules.iter().map(|path| folder.join(path)).collect();
     }
-    if let Some((facts, _)) = one(values("facts", &mut mistakes)) {
+    if let Some((facts, _)) = one(values("facts.file", &mut mistakes)) {
         config.facts = Some(folder.join(facts));
+    }
+    if let Some((words, from)) = values("facts.clouds", &mut mistakes) {
+        for word in words {
+            match Cloud::parse(&word).filter(|cloud| *cloud != Cloud::Other) {
+                Some(cloud) => config.fact_clouds.push(cloud),
+                None => {
+                    let message = format!("`{word}` is no cloud");
+                    problem(&root, "facts.clouds", &from, &mut mistakes, &mut found, message, "one of azure, aws, gcp");
+                }
+            }
+        }
+    }
+    if let Some((text, from)) = one(values("facts.max_age", &mut mistakes)) {
+        match Timeframe::parse(&text).map_err(|error| error.to_string()) {
+            Ok(age) if age.seconds() >= 60 => config.fact_age = SignedDuration::from_secs(age.seconds()),
+            Ok(_) => {
+                let message = format!("`{text}` is less than a minute");
+                problem(&root, "facts.max_age", &from, &mut mistakes, &mut found, message, "write it as `1d` or `12h`");
+            }
+            Err(message) => {
+                problem(&root, "facts.max_age", &from, &mut mistakes, &mut found, message, "write it as `1d` or `12h`");
+            }
+        }
     }
     if let Some((path, _)) = one(values("fixes.folder", &mut mistakes)) {
         config.fix_folder = Some(folder.join(path));
     }
     config.fix_digest = one(values("fixes.digest", &mut mistakes)).map(|(digest, _)| digest);
     config.aws.role = one(values("clouds.aws.role", &mut mistakes)).map(|(role, _)| role);
+    if let Some((text, from)) = one(values("clouds.aws.organization", &mut mistakes)) {
+        config.aws_organization = AccountId::aws(text.trim());
+        if config.aws_organization.is_none() {
+            let message = format!("`{text}` is no account of AWS");
+            let name = "clouds.aws.organization";
+            problem(&root, name, &from, &mut mistakes, &mut found, message, "write its twelve digits, in quotes");
+        }
+    }
     config.aws.external_id = one(values("clouds.aws.external_id", &mut mistakes)).map(|(id, _)| id);
     for (name, slot) in
         [("clouds.aws.fips", &mut config.aws.fips), ("clouds.aws.dual_stack", &mut config.aws.dual_stack)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use amend_catalog::{Catalogue, Mistakes, SourceText, facts_file::FactsFile, rule_file, rule_test::RuleTest};
 use amend_domain::{
     Assessment, Cloud, Decision, RuleSet, Settings, StatusCode, TenantId, assessment::Action, ports::Clock,
-    problem::SourceOfTruth,
+    problem::SourceOfTruth, thing::Reads,
 };
 use amend_events::{Context, Form, Item, Limits, Refused};
 use amend_store::Change;
@@ -123,10 +123,12 @@ impl Decider {
         amend_events::read(form, body, &context, limits)
     }
 
-    /// What the rules say of one assessment, given what is known of its resource.
+    /// What the rules say of one assessment, given what the facts file knows of its resource, and what
+    /// was read of it.
     #[must_use]
-    pub fn decide(&self, assessment: Assessment) -> Change {
-        let facts = self.facts.about(&assessment, self.clock.now());
+    pub fn decide(&self, assessment: Assessment, reads: &Reads) -> Change {
+        let mut facts = self.facts.about(&assessment, self.clock.now());
+        reads.fill(&mut facts, &assessment.resource);
         let digest = self.rules.digest();
         let nothing = |why| Decision::nothing(why, digest, &assessment, &facts);
         let decision = match (assessment.action, assessment.status.code) {

@@ -2,7 +2,7 @@
 //! its source and its age.
 
 use amend_catalog::{SourceText, rule_file};
-use amend_domain::{Facts, Problem, explain};
+use amend_domain::{Facts, Problem, explain, facts::Need};
 use amend_store::StoredDecision;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -42,6 +42,8 @@ pub struct FactLine {
     pub source: Option<String>,
     /// How old it was when the decision was made, in seconds.
     pub age_seconds: Option<i64>,
+    /// Why it is not known, where it was asked for.
+    pub unread: Option<String>,
 }
 
 impl Pipeline {
@@ -99,6 +101,7 @@ pub fn fact_lines(facts: &Facts, at: Timestamp) -> Vec<FactLine> {
     fn line<T>(
         fact: &'static str,
         known: &amend_domain::Fact<T>,
+        unread: Option<String>,
         at: Timestamp,
         show: impl Fn(&T) -> String,
     ) -> FactLine {
@@ -107,18 +110,20 @@ pub fn fact_lines(facts: &Facts, at: Timestamp) -> Vec<FactLine> {
             value: known.as_ref().map(|known| show(&known.value)),
             source: known.as_ref().map(|known| known.source.to_string()),
             age_seconds: known.as_ref().map(|known| at.duration_since(known.read).as_secs().max(0)),
+            unread,
         }
     }
+    let unread = |need: Need| facts.unread.iter().find(|(of, _)| *of == need).map(|(_, why)| why.to_string());
     let tags = |tags: &amend_domain::Tags| {
         let list: Vec<String> = tags.0.iter().map(|(key, value)| format!("{key}={value}")).collect();
         if list.is_empty() { "none".to_owned() } else { list.join(", ") }
     };
     vec![
-        line("management scopes", &facts.ancestors, at, |scopes| {
+        line("management scopes", &facts.ancestors, unread(Need::Ancestors), at, |scopes| {
             scopes.iter().map(amend_domain::ScopeId::as_str).collect::<Vec<_>>().join(" > ")
         }),
-        line("tags of the resource", &facts.tags, at, tags),
-        line("tags of the group", &facts.group_tags, at, tags),
-        line("tags of the account", &facts.account_tags, at, tags),
+        line("tags of the resource", &facts.tags, unread(Need::Tags), at, tags),
+        line("tags of the group", &facts.group_tags, unread(Need::GroupTags), at, tags),
+        line("tags of the account", &facts.account_tags, unread(Need::AccountTags), at, tags),
     ]
 }

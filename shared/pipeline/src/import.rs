@@ -4,11 +4,9 @@ use amend_events::{Form, Item, Limits, Refused};
 
 use crate::{
     Pipeline, PipelineError,
-    accept::{Accepted, Counts},
+    accept::{Accepted, CHUNK, Counts},
+    lookup,
 };
-
-/// How many assessments one transaction records.
-const CHUNK: usize = 500;
 
 /// Why an import stopped.
 #[derive(Debug, thiserror::Error)]
@@ -39,16 +37,17 @@ impl Pipeline {
         let mut items = items.into_iter().peekable();
         while items.peek().is_some() {
             let mut chunk = Accepted::default();
-            let mut changes = Vec::with_capacity(CHUNK);
+            let mut assessments = Vec::with_capacity(CHUNK);
             for item in items.by_ref().take(CHUNK) {
                 done = done.saturating_add(1);
                 match item {
-                    Item::Assessment(assessment) => changes.push(self.decider.decide(*assessment)),
+                    Item::Assessment(assessment) => assessments.push(*assessment),
                     Item::SetAside(aside) => chunk.set_aside.push(aside),
                     Item::Validation { .. } => {}
                     Item::Unreadable(unreadable) => chunk.parked.push(self.parked(Form::Plain, true, &[], unreadable)),
                 }
             }
+            let changes = self.decide(assessments, lookup::IMPORT).await?;
             chunk.decided = self.record(changes, &chunk.parked).await?;
             // What an import brings was not missed: nobody was listening yet.
             counts = counts.plus(Counts { missed: 0, ..chunk.counts() });

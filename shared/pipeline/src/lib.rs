@@ -1,8 +1,8 @@
 //! The story of an event, and the questions people ask about it afterwards.
 //!
 //! Read [`accept`] from top to bottom: that is what happens to a delivery. [`backlog`] is what
-//! happens to what a snapshot brought; [`explain`] answers "why"; [`unreadable`] is for what could
-//! not be read; [`fixer`] plans and fixes, with the engine in [`remedy`]; [`config`] is the only file
+//! happens to what a snapshot brought; [`lookup`] finds the facts that deciding lacks; [`explain`]
+//! answers "why"; [`unreadable`] is for what could not be read; [`fixer`] plans and fixes, with the engine in [`remedy`]; [`config`] is the only file
 //! that reads the environment.
 
 pub mod accept;
@@ -13,6 +13,8 @@ pub mod decider;
 pub mod explain;
 pub mod fixer;
 pub mod import;
+pub mod live_import;
+pub mod lookup;
 pub mod remedy;
 pub mod rows;
 pub mod system;
@@ -28,6 +30,7 @@ use amend_store::{Store, StoreError};
 pub use accept::{Accepted, Delivery};
 pub use config::Config;
 pub use decider::Decider;
+pub use lookup::Lookup;
 
 /// Everything an event passes through, put together.
 #[derive(Clone)]
@@ -35,6 +38,7 @@ pub struct Pipeline {
     decider: Decider,
     store: Arc<dyn Store>,
     ids: Arc<dyn Ids>,
+    lookup: Option<Lookup>,
 }
 
 /// Why a pipeline cannot be put together, or cannot answer.
@@ -177,7 +181,14 @@ impl Pipeline {
         let archive = serde_json::to_string(decider.files())
             .map_err(|source| PipelineError::Damaged { what: "the rules".into(), source })?;
         store.archive_rules(decider.rules().digest(), &archive, decider.now()).await?;
-        Ok(Self { decider, store, ids })
+        Ok(Self { decider, store, ids, lookup: None })
+    }
+
+    /// Also looks up what the facts file does not hold; what is found is kept in the store.
+    #[must_use]
+    pub fn with_lookup(self, lookup: Lookup) -> Self {
+        let lookup = Some(lookup.keeping(Arc::clone(&self.store)));
+        Self { lookup, ..self }
     }
 
     /// What decides.

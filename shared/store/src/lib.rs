@@ -7,7 +7,9 @@
 mod sql;
 mod sqlite;
 
-use amend_domain::{Assessment, Decision, Facts, Problem, Setting, plan::Remediation, problem::SourceOfTruth};
+use amend_domain::{
+    Assessment, Decision, Facts, Problem, Setting, plan::Remediation, problem::SourceOfTruth, thing::Read,
+};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -217,12 +219,12 @@ pub trait Store: Send + Sync {
     /// the transaction. The same again still decides what was undetermined and no longer is.
     async fn record(&self, changes: &[Change], parked: &[Parked], now: Timestamp) -> Result<Vec<Recorded>, StoreError>;
 
-    /// Decides what was undetermined and no longer is, about the reports that are held. Unlike
+    /// Decides what lacked facts and no longer does, about the reports that are held. Unlike
     /// [`Store::record`] this is no news from anybody: inputs stay as old as they are. Returns the
     /// problems that were settled.
     async fn settle(&self, changes: &[Change], now: Timestamp) -> Result<Vec<Problem>, StoreError>;
 
-    /// The assessments of problems that could not be decided for want of facts.
+    /// The assessments of problems that lack facts: to be decided, or to have an owner.
     async fn undetermined(&self) -> Result<Vec<Assessment>, StoreError>;
 
     /// The records that could not be read, newest first; also those a retry has read since, if asked.
@@ -268,6 +270,21 @@ pub trait Store: Send + Sync {
         state: Option<&str>,
         limit: u32,
     ) -> Result<Vec<Remediation>, StoreError>;
+
+    /// What was read of things, and when they were last asked about: in the order of `things`.
+    async fn facts(&self, things: &[&str]) -> Result<Vec<Option<(Timestamp, Read)>>, StoreError>;
+
+    /// Keeps what was read of things, asked about `now`.
+    async fn keep_facts(&self, reads: &[(&str, &Read)], now: Timestamp) -> Result<(), StoreError>;
+
+    /// The scopes that an import which has not ended has read to their ends, and when.
+    async fn imported(&self) -> Result<Vec<(String, Timestamp)>, StoreError>;
+
+    /// Says that an import has read a scope to its end.
+    async fn add_imported(&self, scope: &str, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Says that an import of these scopes has ended.
+    async fn forget_imported(&self, scopes: &[String]) -> Result<(), StoreError>;
 
     /// When each account was last heard of.
     async fn inputs(&self) -> Result<Vec<Input>, StoreError>;

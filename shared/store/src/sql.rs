@@ -1,16 +1,20 @@
 //! Statements that SQLite and PostgreSQL both understand: `$1`, `ON CONFLICT`, TEXT and BIGINT.
 
 /// The version of the schema below.
-pub(crate) const VERSION: i64 = 2;
+pub(crate) const VERSION: i64 = 3;
 
 /// What leads from each version to the next, from version 1.
-pub(crate) const MIGRATIONS: &[&[&str]] = &[&[REMEDIATIONS, REMEDIATIONS_BY_RESOURCE]];
+pub(crate) const MIGRATIONS: &[&[&str]] = &[&[REMEDIATIONS, REMEDIATIONS_BY_RESOURCE], &[FACTS, IMPORTED]];
 
 const REMEDIATIONS: &str = "CREATE TABLE remediations (
     id TEXT NOT NULL PRIMARY KEY, resource TEXT NOT NULL, fix TEXT NOT NULL, state TEXT NOT NULL,
     revision BIGINT NOT NULL, begun BIGINT NOT NULL, due BIGINT, body TEXT NOT NULL)";
 
 const REMEDIATIONS_BY_RESOURCE: &str = "CREATE INDEX remediations_by_resource ON remediations (resource, begun DESC)";
+
+const FACTS: &str = "CREATE TABLE facts (thing TEXT NOT NULL PRIMARY KEY, asked BIGINT NOT NULL, body TEXT NOT NULL)";
+
+const IMPORTED: &str = "CREATE TABLE imported (scope TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL)";
 
 /// Times are microseconds since 1970, UTC; bodies are JSON.
 pub(crate) const SCHEMA: &[&str] = &[
@@ -40,6 +44,8 @@ pub(crate) const SCHEMA: &[&str] = &[
     "CREATE TABLE inputs (account TEXT NOT NULL PRIMARY KEY, last_event BIGINT, last_snapshot BIGINT)",
     REMEDIATIONS,
     REMEDIATIONS_BY_RESOURCE,
+    FACTS,
+    IMPORTED,
 ];
 
 pub(crate) const ADD_VERSION: &str = "INSERT INTO versions (tenant, assessment, version, received) \
@@ -101,6 +107,18 @@ pub(crate) const PUT_EVENT: &str = "INSERT INTO inputs (account, last_event, las
 
 pub(crate) const PUT_SNAPSHOT: &str = "INSERT INTO inputs (account, last_event, last_snapshot) VALUES ($1, NULL, $2) \
     ON CONFLICT (account) DO UPDATE SET last_snapshot = excluded.last_snapshot";
+
+pub(crate) const GET_FACTS: &str = "SELECT asked, body FROM facts WHERE thing = $1";
+
+pub(crate) const PUT_FACTS: &str = "INSERT INTO facts (thing, asked, body) VALUES ($1, $2, $3) \
+    ON CONFLICT (thing) DO UPDATE SET asked = excluded.asked, body = excluded.body";
+
+pub(crate) const LIST_IMPORTED: &str = "SELECT scope, at FROM imported ORDER BY scope";
+
+pub(crate) const PUT_IMPORTED: &str =
+    "INSERT INTO imported (scope, at) VALUES ($1, $2) ON CONFLICT (scope) DO UPDATE SET at = excluded.at";
+
+pub(crate) const FORGET_IMPORTED: &str = "DELETE FROM imported WHERE scope = $1";
 
 pub(crate) const LIST_INPUTS: &str = "SELECT account, last_event, last_snapshot FROM inputs ORDER BY account";
 

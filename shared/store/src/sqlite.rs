@@ -7,6 +7,7 @@ use amend_domain::{
     assessment::Version,
     plan::Remediation,
     problem::{Place, State},
+    thing::Read,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -132,7 +133,7 @@ async fn put_problem(transaction: &mut Transaction<'_, Driver>, problem: &Proble
         .bind(problem.opened.as_microsecond())
         .bind(problem.due.map(Timestamp::as_microsecond))
         .bind(problem.decision.rule.as_ref().map(amend_domain::RuleId::as_str))
-        .bind(i64::from(problem.is_undetermined()))
+        .bind(i64::from(problem.lacks_facts()))
         .bind(write("problems", problem)?)
         .execute(&mut **transaction)
         .await
@@ -206,7 +207,7 @@ async fn get_held(
     query.fetch_optional(&mut **transaction).await.map_err(failed("read an assessment"))
 }
 
-/// Decides a problem that was undetermined, where the decision about the same report can be made now.
+/// Decides a problem that lacked facts, where the decision about the same report can be made now.
 async fn settle_one(
     transaction: &mut Transaction<'_, Driver>,
     change: &Change,
@@ -215,7 +216,7 @@ async fn settle_one(
     let Change { assessment, setting, decision, .. } = change;
     let (tenant, id) = (assessment.tenant.as_str(), assessment.id.as_str());
     let name = version_name(&assessment.version());
-    // INVARIANT: only the report that is held may settle what was undetermined, never an older one
+    // INVARIANT: only the report that is held may settle what lacked facts, never an older one
     // that comes again.
     let held = get_held(transaction, tenant, id).await?;
     if !assessment.is_open() || held.is_none_or(|(_, _, version)| version != name) {
@@ -466,6 +467,53 @@ impl Store for Sqlite {
     ) -> Result<Vec<Remediation>, StoreError> {
         let query = sqlx::query(sql::LIST_REMEDIATIONS).bind(resource).bind(state).bind(i64::from(limit));
         bodies("remediations", &query.fetch_all(&self.readers).await.map_err(failed("list remediations"))?)
+    }
+
+    async fn facts(&self, things: &[&str]) -> Result<Vec<Option<(Timestamp, Read)>>, StoreError> {
+        let fail = failed("read facts");
+        let mut reader = self.readers.acquire().await.map_err(&fail)?;
+        let mut found = Vec::with_capacity(things.len());
+        for thing in things {
+            let row: Option<(i64, String)> =
+                sqlx::query_as(sql::GET_FACTS).bind(*thing).fetch_optional(&mut *reader).await.map_err(&fail)?;
+            let parse = |(asked, body): (i64, String)| {
+                let asked = Timestamp::from_microsecond(asked).unwrap_or(Timestamp::MIN);
+                read("facts", &body).map(|read| (asked, read))
+            };
+            found.push(row.map(parse).transpose()?);
+        }
+        Ok(found)
+    }
+
+    async fn keep_facts(&self, reads: &[(&str, &Read)], now: Timestamp) -> Result<(), StoreError> {
+        let fail = failed("keep facts");
+        let mut transaction = self.begin("keep facts").await?;
+        for (thing, read) in reads {
+            let query = sqlx::query(sql::PUT_FACTS).bind(*thing).bind(now.as_microsecond()).bind(write("facts", read)?);
+            query.execute(&mut *transaction).await.map_err(&fail)?;
+        }
+        transaction.commit().await.map_err(fail)
+    }
+
+    async fn imported(&self) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as(sql::LIST_IMPORTED).fetch_all(&self.readers).await.map_err(failed("read an import"))?;
+        let time = |(scope, micros)| Some((scope, Timestamp::from_microsecond(micros).ok()?));
+        Ok(rows.into_iter().filter_map(time).collect())
+    }
+
+    async fn add_imported(&self, scope: &str, now: Timestamp) -> Result<(), StoreError> {
+        let done = sqlx::query(sql::PUT_IMPORTED).bind(scope).bind(now.as_microsecond()).execute(&self.writer).await;
+        done.map(|_| ()).map_err(failed("keep how far an import is"))
+    }
+
+    async fn forget_imported(&self, scopes: &[String]) -> Result<(), StoreError> {
+        let mut transaction = self.begin("end an import").await?;
+        for scope in scopes {
+            let done = sqlx::query(sql::FORGET_IMPORTED).bind(scope).execute(&mut *transaction).await;
+            done.map_err(failed("end an import"))?;
+        }
+        transaction.commit().await.map_err(failed("end an import"))
     }
 
     async fn inputs(&self) -> Result<Vec<Input>, StoreError> {

@@ -1,10 +1,11 @@
 //! `amend decide`: what the rules make of a notification. Records nothing.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use amend_domain::Problem;
+use amend_domain::{Assessment, Problem, thing::Reads};
 use amend_events::{Form, Item};
 use amend_pipeline::{Config, rows::ProblemRow};
+use amend_store::Change;
 use serde_json::json;
 
 use crate::{
@@ -14,8 +15,11 @@ use crate::{
     setup,
 };
 
+/// How long the clouds may take to tell facts.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Runs the command.
-pub fn run(file: &Path, config: &Config, output: Output) -> Result<Exit, Failure> {
+pub async fn run(file: &Path, config: &Config, output: Output) -> Result<Exit, Failure> {
     let decider = setup::decider(config, output)?;
     let body = setup::read_bytes(file)?;
     let items = decider.read(Form::Plain, &body, &[], false, decider.limits()).map_err(|refused| {
@@ -26,30 +30,30 @@ pub fn run(file: &Path, config: &Config, output: Output) -> Result<Exit, Failure
         )
     })?;
     let now = decider.now();
-    let (mut rows, mut calm, mut aside, mut unreadable) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let lookup = setup::lookup(config, &setup::clouds(config, output));
+    let (mut assessments, mut aside, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
     for item in items {
         match item {
-            Item::Assessment(assessment) => {
-                let change = decider.decide(*assessment);
-                // As it would stand if nothing were known of it before.
-                match Problem::advance(
-                    None,
-                    &change.assessment,
-                    &change.setting,
-                    change.decision.clone(),
-                    change.truth,
-                    now,
-                ) {
-                    Some(problem) => rows.push((problem.urgency(), ProblemRow::new(&problem, now))),
-                    None => calm.push((change.assessment.id.to_string(), change.decision.why.to_string())),
-                }
-            }
+            Item::Assessment(assessment) => assessments.push(*assessment),
             Item::SetAside(one) => aside.push(one),
             Item::Unreadable(one) => unreadable.push(one),
             Item::Validation { .. } => aside.push(amend_events::SetAside {
                 what: "Event Grid handshake".into(),
                 why: "it asks for an answer, and holds no assessment".into(),
             }),
+        }
+    }
+    let decide = |assessment: Assessment, reads: &Reads| decider.decide(assessment, reads);
+    let changes: Vec<Change> = match &lookup {
+        Some(lookup) => lookup.decide(decide, assessments, now, PATIENCE).await?,
+        None => assessments.into_iter().map(|one| decide(one, &Reads::default())).collect(),
+    };
+    let (mut rows, mut calm) = (Vec::new(), Vec::new());
+    for Change { assessment, setting, decision, truth, .. } in changes {
+        // As it would stand if nothing were known of it before.
+        match Problem::advance(None, &assessment, &setting, decision.clone(), truth, now) {
+            Some(problem) => rows.push((problem.urgency(), ProblemRow::new(&problem, now))),
+            None => calm.push((assessment.id.to_string(), decision.why.to_string())),
         }
     }
     rows.sort_by(|a, b| a.0.cmp(&b.0));

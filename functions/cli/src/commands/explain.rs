@@ -90,9 +90,10 @@ fn decision(explained: &Explained, output: Output) {
     }
     output.line(&format!("  {:<13}{}", "rule set", stored.decision.rule_set));
     output.line("  facts");
-    for FactLine { fact, value, source, age_seconds } in &explained.facts {
-        let from = match (source, age_seconds) {
-            (Some(source), Some(age)) => output.toned(Tone::Dim, &format!("  ({source}, {} old)", words(*age))),
+    for FactLine { fact, value, source, age_seconds, unread } in &explained.facts {
+        let from = match (source, age_seconds, unread) {
+            (Some(source), Some(age), _) => output.toned(Tone::Dim, &format!("  ({source}, {} old)", words(*age))),
+            (_, _, Some(why)) => output.toned(Tone::Dim, &format!("  ({why})")),
             _ => String::new(),
         };
         let value = value.clone().unwrap_or_else(|| output.toned(Tone::Warn, "not known"));

@@ -39,8 +39,8 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
             setup::start_log(&config);
             match command {
                 Command::Serve(serve) => serve::run(&serve, config, output).await,
-                Command::Decide(argument) => decide::run(&argument.file, &config, output),
-                Command::Import(argument) => import::run(&argument.file, &config, output).await,
+                Command::Decide(argument) => decide::run(&argument.file, &config, output).await,
+                Command::Import(argument) => import::run(&argument, &config, output).await,
                 Command::List(list) => list::run(list, &config, output).await,
                 Command::Explain { id } => explain::run(&id, &config, output).await,
                 Command::Backlog { command } => backlog::run(command, &config, output).await,

@@ -1,6 +1,6 @@
 //! `amend roles`: the least that the fixes need to be allowed.
 
-use amend_catalog::permissions::role;
+use amend_catalog::permissions::{PermissionError, facts_role, role};
 use amend_domain::{
     Cloud,
     fix::{Fix, Step},
@@ -40,11 +40,14 @@ pub fn run(arguments: &args::Roles, config: &Config, output: Output) -> Result<E
     };
     let mut all = Map::new();
     for cloud in clouds {
+        let underived =
+            |error: PermissionError| Failure::new("the roles cannot be derived", Some(Box::new(error)), None);
         let mut steps = Map::new();
+        if config.fact_clouds.contains(&cloud) {
+            steps.insert("facts".to_owned(), facts_role(amend_cloud::facts::calls(cloud), cloud).map_err(underived)?);
+        }
         for step in [Step::Read, Step::Write, Step::Undo] {
-            let made = role(&fixes, cloud, step)
-                .map_err(|error| Failure::new("the roles cannot be derived", Some(Box::new(error)), None))?;
-            if let Some(made) = made {
+            if let Some(made) = role(&fixes, cloud, step).map_err(underived)? {
                 steps.insert(step.as_str().to_owned(), made);
             }
         }
@@ -63,10 +66,11 @@ pub fn run(arguments: &args::Roles, config: &Config, output: Output) -> Result<E
                 "aws" => "IAM policy",
                 _ => "Google Cloud custom role",
             };
-            output.heading(&format!(
-                "{kind}, to {step} ({})",
-                counted(fixes.iter().filter(|fix| fix.cloud().as_str() == cloud).count(), "enabled fix")
-            ));
+            let many = fixes.iter().filter(|fix| fix.cloud().as_str() == cloud).count();
+            output.heading(&match step.as_str() {
+                "facts" => format!("{kind}, to look facts up"),
+                step => format!("{kind}, to {step} ({})", counted(many, "enabled fix")),
+            });
             output.json(role)?;
         }
     }

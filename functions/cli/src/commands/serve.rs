@@ -1,10 +1,11 @@
 //! `amend serve`: receives events over HTTP, until Ctrl-C.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use amend_pipeline::{Config, Pipeline};
+use amend_pipeline::{Config, Pipeline, accept::Retried};
 use amend_web::App;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::MissedTickBehavior};
+use tracing::{info, warn};
 
 use crate::{
     args::Serve,
@@ -19,12 +20,29 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
         config.listen = format!("127.0.0.1:{port}");
     }
     let listener = listen(&config.listen).await?;
-    let pipeline = Arc::new(setup::pipeline(&config, output).await?);
-    // Facts may have come since.
-    pipeline.retry_undetermined().await?;
+    let pipeline = Arc::new(setup::pipeline_with(&config, &setup::clouds(&config, output), output).await?);
     output.note(&format!("amend listens on http://{}", address(&listener)?));
-    serve_until_stopped(listener, pipeline, &config).await?;
-    Ok(Exit::Ok)
+    let retries = tokio::spawn(retry_now_and_then(Arc::clone(&pipeline)));
+    let served = serve_until_stopped(listener, pipeline, &config).await;
+    retries.abort();
+    served.map(|()| Exit::Ok)
+}
+
+/// How often what lacks facts is decided again.
+const RETRY: Duration = Duration::from_secs(300);
+
+/// Decides again what lacked facts: they may have come, now and later.
+async fn retry_now_and_then(pipeline: Arc<Pipeline>) {
+    let mut ticks = tokio::time::interval(RETRY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match pipeline.retry_undetermined().await {
+            Ok(Retried { settled: 0, .. }) => {}
+            Ok(Retried { settled, waiting }) => info!(settled, waiting, "decided with facts that came since"),
+            Err(error) => warn!(error = setup::whole(&error), "what lacks facts cannot be decided again"),
+        }
+    }
 }
 
 /// Takes the address, which must be this machine's.
