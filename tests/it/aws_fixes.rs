@@ -66,6 +66,7 @@ async fn a_call_about_another_account_is_not_made() {
         cloud: Cloud::Aws,
         account: AccountId::aws("999988887777"),
         region: Some(subject.region.as_str().into()),
+        via: None,
     };
     let remedy = Remedy::new(
         Arc::clone(&subject.fix),

@@ -151,3 +151,38 @@ async fn a_store_of_the_version_before_is_brought_forward() {
     assert!(store.imported().await.expect("a list").is_empty());
     assert_eq!(store.facts(&["x"]).await.expect("a list"), [None]);
 }
+
+/// The assessment of a trail is about the bucket that it writes to.
+#[tokio::test]
+async fn the_way_leads_from_a_trail_to_its_bucket() {
+    let bench = bench().await;
+    let subject = Subject::make("aws.s3.block-public-access", "bad");
+    let bucket = subject.resource.trim_start_matches("arn:aws:s3:::");
+    let with = json!({ "Name": "all-of-it", "S3BucketName": bucket });
+    let made = subject.served.ask(&json!({ "do": "call", "service": "cloudtrail", "method": "create_trail", "with": with, "region": subject.region }));
+    let trail = made["TrailARN"].as_str().expect("a trail").to_owned();
+    let file = bench.fixer.fix("a41f2846-4a59-44e9-89bb-1f62d4b03a85").expect("a fix for what Defender says of trails");
+    let place = Where { resource: trail.clone(), account: None, region: None };
+    let at = bench.fixer.at(file, &place).expect("a place");
+    let plan = bench.fixer.plan(file, at, &Map::new()).await.expect("a plan");
+    assert_eq!(plan.at.resource.as_str(), subject.resource);
+    let with = json!({ "Bucket": bucket });
+    let location =
+        subject.served.ask(&json!({ "do": "call", "service": "s3", "method": "get_bucket_location", "with": with }));
+    let region = location["LocationConstraint"].as_str().unwrap_or("us-east-1");
+    assert_eq!(plan.at.region.as_deref(), Some(region), "the bucket's, not the trail's");
+    assert_eq!(plan.at.via.as_ref().map(|via| via.as_str()), Some(trail.as_str()));
+    let before = subject.state();
+    let mut r = bench.fixer.begin(plan, "ann").await.expect("begun");
+    assert_eq!(bench.fixer.advance(&mut r, None).await.expect("done"), Next::Done);
+    assert_eq!(r.state, State::Set);
+    assert_ne!(subject.state(), before);
+    assert_eq!(bench.fixer.undo(&mut r, None).await.expect("undone"), Next::Done);
+    assert_eq!(subject.state(), before);
+
+    // Where the way leads nowhere, nothing is planned.
+    let gone = Where { resource: trail.replace("all-of-it", "no-such-trail"), account: None, region: None };
+    let at = bench.fixer.at(file, &gone).expect("a place");
+    let error = bench.fixer.plan(file, at, &Map::new()).await.expect_err("no trail");
+    assert!(error.to_string().contains("cannot read"), "{error}");
+}

@@ -108,7 +108,8 @@ impl Subject {
             CloudName::Azure => AccountId::azure(resource.as_str()),
             _ => target.part("project").and_then(AccountId::gcp),
         };
-        let at = At { resource, cloud: self.fix.cloud(), account, region: Some(self.region.as_str().into()) };
+        let at =
+            At { resource, cloud: self.fix.cloud(), account, region: Some(self.region.as_str().into()), via: None };
         Remedy::new(Arc::clone(&self.fix), at, &self.params, cloud, self.clock.clone()).expect("the fix is for this")
     }
 

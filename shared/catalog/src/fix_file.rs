@@ -7,8 +7,8 @@ use amend_domain::{
     Cloud, RecommendationKey, digest,
     expr::formula::Formula,
     fix::{
-        Ceiling, Cost, Fix, Impact, Level, Parameter, Precondition, Reach, Read, Reversible, SettingChange, Template,
-        Write,
+        Ceiling, Cost, Fix, Impact, Level, Locate, Parameter, Precondition, Reach, Read, Reversible, SettingChange,
+        Template, Write,
     },
     target::TargetForm,
 };
@@ -64,6 +64,16 @@ static READ: Shape = Shape {
             "Error codes of the cloud that mean \"there is none\": the value is null then.",
         ),
         may("when", Kind::Text, "CEL; where it does not hold, nothing is read and the value is null."),
+    ],
+};
+
+static LOCATE: Shape = Shape {
+    name: "a way to the target",
+    fields: &[
+        must("from", Kind::Text, "The form of the name of the assessed resource; on the way its parts are `target`."),
+        must("reads", Kind::Table(&Kind::Map(&READ)), "What is read on the way, in order."),
+        must("to", Kind::Text, "CEL: the native name of the resource that is changed."),
+        may("region", Kind::Text, "CEL: the region of that; where the assessed resource is, if absent."),
     ],
 };
 
@@ -128,6 +138,11 @@ pub static FILE: Shape = Shape {
             "target",
             Kind::OneOrMany(&Kind::Text),
             "The form of the resource's name: `arn:{partition}:s3:::{name}`. Its parts are `target.name` and so on.",
+        ),
+        may(
+            "locate",
+            Kind::List(&Kind::Map(&LOCATE)),
+            "Ways to the target from resources that are assessed in its stead: from a trail to its bucket.",
         ),
         must("docs", Kind::Text, "The vendor's page about the setting."),
         must("impact", Kind::Map(&IMPACT), "What it may cost its owner."),
@@ -211,7 +226,8 @@ impl<'a> Loader<'a> {
         let id = self.id()?;
         let parameters = self.parameters();
         let base = vec!["target", "params"];
-        let reads = self.reads(&base);
+        let locate = self.locate(&base);
+        let reads = self.reads(root.get("reads"), &base);
         // Names count as known where what they stand for has a mistake: one mistake is shown once.
         let read_names = self.names("reads");
         let mut known: Vec<&str> = base.iter().copied().chain(read_names.iter().map(String::as_str)).collect();
@@ -257,6 +273,7 @@ impl<'a> Loader<'a> {
             digest: digest::digest_bytes(source.text.as_bytes()).into(),
             closes: self.closes(),
             target,
+            locate,
             impact,
             ceiling: self.word(root.get("ceiling"), Ceiling::parse).unwrap_or(Ceiling::Enforce),
             docs: self.text(root.get("docs")).into(),
@@ -333,16 +350,25 @@ impl<'a> Loader<'a> {
     fn forms(&mut self, member: &str) -> Vec<TargetForm> {
         let mut forms: Vec<TargetForm> = Vec::new();
         for node in list(self.root.get(member)) {
-            match TargetForm::parse(&self.mistakes.text(node)) {
-                Ok(form) if forms.first().is_none_or(|first| first.cloud() == form.cloud()) => forms.push(form),
-                Ok(_) => self.mistakes.error(node, "this is of another cloud than the first", None),
-                Err(error) => {
-                    let hint = "such as `arn:{partition}:s3:::{name}`";
-                    self.mistakes.error(node, format!("no form of names: {error}"), Some(hint.into()));
-                }
+            let Some(form) = self.form(node) else { continue };
+            if forms.first().is_none_or(|first| first.cloud() == form.cloud()) {
+                forms.push(form);
+            } else {
+                self.mistakes.error(node, "this is of another cloud than the first", None);
             }
         }
         forms
+    }
+
+    fn form(&mut self, node: &Node) -> Option<TargetForm> {
+        match TargetForm::parse(&self.mistakes.text(node)) {
+            Ok(form) => Some(form),
+            Err(error) => {
+                let hint = "such as `arn:{partition}:s3:::{name}`";
+                self.mistakes.error(node, format!("no form of names: {error}"), Some(hint.into()));
+                None
+            }
+        }
     }
 
     fn impact(&self) -> Impact {
@@ -368,10 +394,41 @@ impl<'a> Loader<'a> {
             .collect()
     }
 
-    fn reads(&mut self, base: &[&str]) -> Vec<Read> {
+    fn locate(&mut self, base: &[&str]) -> Vec<Locate> {
+        let mut ways: Vec<Locate> = Vec::new();
+        let mut taken = self.names("reads");
+        for node in list(self.root.get("locate")) {
+            // Tests give answers to reads by their names.
+            for (name, _) in entries(node.get("reads")) {
+                let text = self.mistakes.text(name);
+                if taken.contains(&text) {
+                    let message = format!("`{text}` stands for something else already");
+                    self.mistakes.error(name, message, Some("a read on the way has a name of its own".into()));
+                }
+                taken.push(text);
+            }
+            let reads = self.reads(node.get("reads"), base);
+            let all: Vec<String> =
+                entries(node.get("reads")).iter().map(|(name, _)| self.mistakes.text(name)).collect();
+            let names: Vec<&str> = base.iter().copied().chain(all.iter().map(String::as_str)).collect();
+            let to = node.get("to").and_then(|node| self.formula(node, &names));
+            let region = node.get("region").and_then(|node| self.formula(node, &names));
+            let Some(from) = node.get("from").and_then(|node| self.form(node)) else { continue };
+            if from.cloud() != self.cloud
+                && let Some(node) = node.get("from")
+            {
+                self.mistakes.error(node, "this is of another cloud than the target", None);
+            }
+            let Some(to) = to else { continue };
+            ways.push(Locate { from, reads, to, region });
+        }
+        ways
+    }
+
+    fn reads(&mut self, table: Option<&Node>, base: &[&str]) -> Vec<Read> {
         let mut reads: Vec<Read> = Vec::new();
-        let all = self.names("reads");
-        for (at, (name, node)) in entries(self.root.get("reads")).iter().enumerate() {
+        let all: Vec<String> = entries(table).iter().map(|(name, _)| self.mistakes.text(name)).collect();
+        for (at, (name, node)) in entries(table).iter().enumerate() {
             let text = self.mistakes.text(name);
             let reserved = ["target", "params", "now", "then", "before", "item"].contains(&text.as_str());
             if reserved || !is_name(&text) {

@@ -26,6 +26,8 @@ pub struct Fix {
     pub closes: Vec<RecommendationKey>,
     /// The forms of the names of the resources that it is for.
     pub target: Vec<TargetForm>,
+    /// Ways to such a resource from others that are assessed in its stead.
+    pub locate: Vec<Locate>,
     /// What it may cost its owner.
     pub impact: Impact,
     /// The most that any rule may have it do.
@@ -148,6 +150,19 @@ pub struct Parameter {
     pub doc: Box<str>,
     /// Its value where nobody gave one; without it, there is no fix.
     pub default: Option<Value>,
+}
+
+/// The way from an assessed resource to the one that is changed: from a trail to its bucket.
+#[derive(Clone, Debug)]
+pub struct Locate {
+    /// The form of the name of the assessed resource.
+    pub from: TargetForm,
+    /// What is read on the way, in order.
+    pub reads: Vec<Read>,
+    /// The native name of the resource that is changed.
+    pub to: Formula,
+    /// Its region; that of the assessed resource, if absent.
+    pub region: Option<Formula>,
 }
 
 /// Something that is read.
@@ -288,9 +303,26 @@ impl Fix {
         self.target.iter().find_map(|form| form.read(id))
     }
 
+    /// The way that begins at a resource that is assessed instead of its target.
+    #[must_use]
+    pub fn way_from(&self, id: &ResourceId) -> Option<(&Locate, Target)> {
+        self.locate.iter().find_map(|way| Some((way, way.from.read(id)?)))
+    }
+
+    /// What the name of `id` tells, where the fix is for such resources or finds its way from them.
+    #[must_use]
+    pub fn assessed(&self, id: &ResourceId) -> Option<Target> {
+        self.target_of(id).or_else(|| self.way_from(id).map(|(_, target)| target))
+    }
+
+    /// Every read that it may make: on the way, and of the target.
+    pub fn all_reads(&self) -> impl Iterator<Item = &Read> {
+        self.locate.iter().flat_map(|way| &way.reads).chain(&self.reads)
+    }
+
     /// Every call that it may make, with whether it is one of its undo.
     pub fn calls(&self) -> impl Iterator<Item = (&str, Step)> {
-        let reads = self.reads.iter().map(|read| (&*read.call, Step::Read));
+        let reads = self.all_reads().map(|read| (&*read.call, Step::Read));
         let writes = self.writes.iter().map(|write| (&*write.call, Step::Write));
         reads.chain(writes).chain(self.undo.iter().map(|undo| (&*undo.call, Step::Undo)))
     }

@@ -66,6 +66,9 @@ pub struct At {
     /// Its region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Box<str>>,
+    /// The assessed resource that led here, where that is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<ResourceId>,
 }
 
 /// What came of looking at a resource.

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     PipelineError,
-    remedy::{Next, Remedy, RemedyError, StoreJournal, target_of},
+    remedy::{Next, Remedy, RemedyError, StoreJournal, locate, target_of},
 };
 
 /// What plans and fixes.
@@ -98,7 +98,10 @@ impl Fixer {
     /// When the fix is not for such a resource.
     pub fn at(&self, file: &FixFile, place: &Where) -> Result<At, RemedyError> {
         let resource = ResourceId::new(&place.resource);
-        let target = target_of(&file.fix, &resource)?;
+        let target = match file.fix.assessed(&resource) {
+            Some(target) => target,
+            None => target_of(&file.fix, &resource)?,
+        };
         let cloud = file.fix.cloud();
         let fails = |message: String, hint: &'static str| RemedyError::Place { message, hint };
         // What is said may add to what the name tells, and not contradict it.
@@ -137,10 +140,10 @@ impl Fixer {
             return Err(fails(format!("the region of `{resource}` is not known"), "say it with `--region`"));
         }
         let region = region.map(Into::into);
-        Ok(At { resource, cloud, account, region })
+        Ok(At { resource, cloud, account, region, via: None })
     }
 
-    /// The plan of a fix for a resource.
+    /// The plan of a fix for a resource, or for the one that it leads to.
     ///
     /// # Errors
     /// When the resource cannot be read, or the fix cannot tell what to do.
@@ -151,6 +154,7 @@ impl Fixer {
                 if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
             return Err(RemedyError::NoParameter { fix: file.fix.id.to_string(), name: name.clone(), known });
         }
+        let at = locate(&file.fix, at, &*self.cloud).await?;
         self.remedy(file, at, params)?.plan().await
     }
 

@@ -179,6 +179,13 @@ impl Wire {
         {
             whole_xml(self.name, self.service.metadata.protocol, response.body().bytes().unwrap_or_default())?;
         }
+        let wrapped;
+        let response = if self.is_unwrapped() {
+            wrapped = in_its_structure(response, &target.shape)?;
+            &wrapped
+        } else {
+            response
+        };
         match &self.form {
             Form::Sdk { protocol, .. } => {
                 let mut from = protocol.deserialize_response(response, entry.schema, &self.names)?;
@@ -190,6 +197,13 @@ impl Wire {
                 read(&self.responses, entry, entry.schema, &mut from)
             }
         }
+    }
+
+    /// Whether the root of an answer is not the output's structure, but its only member: the trait
+    /// `aws.customizations#s3UnwrappedXmlOutput`, which the description does not tell.
+    /// Source: <https://smithy.io/2.0/aws/customizations/s3-customizations.html>.
+    fn is_unwrapped(&self) -> bool {
+        &*self.service.metadata.service_id == "S3" && self.name == "GetBucketLocation"
     }
 
     /// What an unsuccessful response says: the error's code and message, as far as they can be read.
@@ -240,6 +254,19 @@ fn whole_xml(operation: &str, protocol: Protocol, body: &[u8]) -> Result<(), Ser
         _ => !root.eq_ignore_ascii_case("html"),
     };
     if expected { Ok(()) } else { Err(wrong(&format!("of another kind: `{root}`"))) }
+}
+
+/// The same answer, its root within the structure that it is a member of.
+fn in_its_structure(response: &HttpResponse, structure: &str) -> Result<HttpResponse, SerdeError> {
+    let text = std::str::from_utf8(response.body().bytes().unwrap_or_default());
+    let text = text.map_err(|_| SerdeError::invalid_input("the answer is no text"))?;
+    let root = match text.trim_start().strip_prefix("<?") {
+        Some(declared) => declared.split_once("?>").map_or("", |(_, root)| root),
+        None => text,
+    };
+    let mut wrapped = HttpResponse::new(response.status(), format!("<{structure}>{root}</{structure}>").into());
+    *wrapped.headers_mut() = response.headers().clone();
+    Ok(wrapped)
 }
 
 /// HEAD requests and intermediaries answer without a body.

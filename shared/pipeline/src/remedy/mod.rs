@@ -1,6 +1,6 @@
 //! The fix engine: what a fix says, done on one resource.
 //!
-//! The story: [`observe`](Remedy::observe) reads and evaluates, [`plan`](Remedy::plan) says in full
+//! The story: [`locate`] finds the resource that is changed, [`observe`](Remedy::observe) reads and evaluates, [`plan`](Remedy::plan) says in full
 //! what would be written, [`advance`](Remedy::advance) takes a remediation from its state to the next:
 //! read again, save, write, read back. [`undo`](Remedy::undo) goes back. Every wait is a state with a
 //! due time; whoever calls comes again then. What a crash leaves behind is a record from which the
@@ -10,6 +10,7 @@
 
 mod apply;
 mod journal;
+mod locate;
 mod observe;
 mod plan;
 pub mod rehearse;
@@ -33,6 +34,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 pub use journal::{Journal, Memory, StoreJournal};
+pub use locate::locate;
 pub use observe::Observed;
 
 use crate::WhatNow;
@@ -275,8 +277,13 @@ impl Remedy {
     }
 
     fn formula(&self, place: &str, source: FormulaError) -> RemedyError {
-        RemedyError::Formula { fix: self.fix.id.to_string(), place: place.to_owned(), source }
+        untold(&self.fix, place, source)
     }
+}
+
+/// An expression of a fix has no value.
+fn untold(fix: &Fix, place: &str, source: FormulaError) -> RemedyError {
+    RemedyError::Formula { fix: fix.id.to_string(), place: place.to_owned(), source }
 }
 
 /// The target that a resource is to a fix.
@@ -287,6 +294,9 @@ pub fn target_of(fix: &Fix, resource: &ResourceId) -> Result<Target, RemedyError
     fix.target_of(resource).ok_or_else(|| RemedyError::NotForThis {
         fix: fix.id.to_string(),
         resource: resource.to_string(),
-        forms: fix.target.iter().map(|form| format!("`{form}`")).collect::<Vec<_>>().join(", "),
+        forms: {
+            let ways = fix.locate.iter().map(|way| &way.from);
+            fix.target.iter().chain(ways).map(|form| format!("`{form}`")).collect::<Vec<_>>().join(", ")
+        },
     })
 }

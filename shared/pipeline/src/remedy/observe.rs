@@ -1,10 +1,16 @@
 //! Reading a resource, and what its fix makes of it.
 
-use amend_domain::{expr::formula::Scope, plan::ReadCall};
+use amend_cloud::{Cloud, Place};
+use amend_domain::{
+    expr::formula::Scope,
+    fix::{Fix, Read},
+    plan::{At, ReadCall},
+    target::Target,
+};
 use amend_models::Call;
 use serde_json::{Map, Value};
 
-use super::{Remedy, RemedyError};
+use super::{Remedy, RemedyError, untold};
 
 /// What a resource looks like to its fix.
 #[derive(Clone, Debug)]
@@ -29,39 +35,9 @@ impl Remedy {
     /// # Errors
     /// When a read fails otherwise than "there is none", or an expression has no value.
     pub async fn observe(&self) -> Result<Observed, RemedyError> {
-        let mut scope = Scope::default().with("target", self.described()).with("params", self.params.clone().into());
+        let mut scope = begin(&self.target, &self.at, &self.params);
         let place = self.place(None, 0);
-        let mut reads = Vec::new();
-        for read in &self.fix.reads {
-            let at = || format!("reads.{}", read.name);
-            let wanted = match &read.when {
-                Some(when) => when.holds(&scope).map_err(|error| self.formula(&at(), error))?,
-                None => true,
-            };
-            if !wanted {
-                scope.set(&read.name, Value::Null);
-                continue;
-            }
-            let call = Call::find(&read.call)?;
-            let args = match read.with.evaluate(&scope).map_err(|error| self.formula(&at(), error))? {
-                Value::Null => Value::Object(Map::new()),
-                args => args,
-            };
-            reads.push(ReadCall { call: read.call.clone(), with: args.clone() });
-            let value = match self.cloud.call(&place, &call, &args).await {
-                Ok(value) => value,
-                Err(error)
-                    if error.refused_code().is_some_and(|code| read.absent_on.iter().any(|known| **known == *code)) =>
-                {
-                    Value::Null
-                }
-                Err(source) => {
-                    let (fix, resource) = (self.fix.id.to_string(), self.at.resource.to_string());
-                    return Err(RemedyError::Read { fix, resource, source: Box::new(source) });
-                }
-            };
-            scope.set(&read.name, value);
-        }
+        let reads = read_all(&self.fix, &self.fix.reads, &self.at, &*self.cloud, &place, &mut scope).await?;
         for (name, formula) in &self.fix.lets {
             let value = formula.evaluate(&scope).map_err(|error| self.formula(&format!("let.{name}"), error))?;
             scope.set(name, value);
@@ -94,17 +70,65 @@ impl Remedy {
         };
         Ok(Observed { scope, reads, now, compliant, unmet, affected })
     }
+}
 
-    /// The target as expressions see it: the parts of its name, its id, account and region.
-    fn described(&self) -> Value {
-        let mut parts = self.target.parts.clone();
-        let account = self.at.account.as_ref().map(|account| account.native().to_owned());
-        parts.insert("id".to_owned(), self.at.resource.as_str().into());
-        parts.insert("account".to_owned(), account.map_or(Value::Null, Value::from));
-        // In Google's names a region is a part of its own.
-        if self.target.part("region").is_none() {
-            parts.insert("region".to_owned(), self.at.region.as_deref().map_or(Value::Null, Value::from));
-        }
-        Value::Object(parts)
+/// What expressions see before anything is read.
+pub(super) fn begin(target: &Target, at: &At, params: &Map<String, Value>) -> Scope {
+    Scope::default().with("target", described(target, at)).with("params", params.clone().into())
+}
+
+/// The target as expressions see it: the parts of its name, its id, account and region.
+fn described(target: &Target, at: &At) -> Value {
+    let mut parts = target.parts.clone();
+    let account = at.account.as_ref().map(|account| account.native().to_owned());
+    parts.insert("id".to_owned(), at.resource.as_str().into());
+    parts.insert("account".to_owned(), account.map_or(Value::Null, Value::from));
+    // In Google's names a region is a part of its own.
+    if target.part("region").is_none() {
+        parts.insert("region".to_owned(), at.region.as_deref().map_or(Value::Null, Value::from));
     }
+    Value::Object(parts)
+}
+
+/// Makes the reads of a fix, in order; `scope` has the answers then. Returns what was called.
+pub(super) async fn read_all(
+    fix: &Fix,
+    reads: &[Read],
+    at: &At,
+    cloud: &dyn Cloud,
+    place: &Place,
+    scope: &mut Scope,
+) -> Result<Vec<ReadCall>, RemedyError> {
+    let mut made = Vec::new();
+    for read in reads {
+        let untold = |error| untold(fix, &format!("reads.{}", read.name), error);
+        let wanted = match &read.when {
+            Some(when) => when.holds(scope).map_err(untold)?,
+            None => true,
+        };
+        if !wanted {
+            scope.set(&read.name, Value::Null);
+            continue;
+        }
+        let call = Call::find(&read.call)?;
+        let args = match read.with.evaluate(scope).map_err(untold)? {
+            Value::Null => Value::Object(Map::new()),
+            args => args,
+        };
+        made.push(ReadCall { call: read.call.clone(), with: args.clone() });
+        let value = match cloud.call(place, &call, &args).await {
+            Ok(value) => value,
+            Err(error)
+                if error.refused_code().is_some_and(|code| read.absent_on.iter().any(|known| **known == *code)) =>
+            {
+                Value::Null
+            }
+            Err(source) => {
+                let (fix, resource) = (fix.id.to_string(), at.resource.to_string());
+                return Err(RemedyError::Read { fix, resource, source: Box::new(source) });
+            }
+        };
+        scope.set(&read.name, value);
+    }
+    Ok(made)
 }

@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Remedy, RemedyError, target_of};
+use super::{Remedy, RemedyError, locate, target_of};
 
 /// What came of one test.
 #[derive(Clone, Debug, Serialize)]
@@ -60,11 +60,11 @@ pub async fn rehearse(file: &FixFile) -> Vec<Rehearsed> {
 pub async fn example(file: &FixFile) -> Result<Plan, String> {
     let sends = |test: &&FixTest| matches!(test.expect, Expect::Sends { .. });
     let test = file.tests.iter().find(sends).ok_or("no test of this fix sends anything")?;
-    remedy(&Arc::new(file.fix.clone()), test, &test.given)?.plan().await.map_err(|error| explain(&error))
+    remedy(&Arc::new(file.fix.clone()), test, &test.given).await?.plan().await.map_err(|error| explain(&error))
 }
 
 async fn run(fix: &Arc<Fix>, test: &FixTest) -> Result<(), String> {
-    let planned = match remedy(fix, test, &test.given) {
+    let planned = match remedy(fix, test, &test.given).await {
         Ok(remedy) => remedy.plan().await.map_err(|error| explain(&error)),
         Err(error) => Err(error),
     };
@@ -100,7 +100,7 @@ async fn afterwards(
 ) -> Result<(), String> {
     let mut later = test.given.clone();
     later.extend(then.clone());
-    let remedy = remedy(fix, test, &later)?;
+    let remedy = remedy(fix, test, &later).await?;
     let observed = remedy.observe().await.map_err(|error| format!("after the fix: {}", explain(&error)))?;
     for change in &plan.changes {
         let now = observed.now.get(&*change.setting).unwrap_or(&Value::Null);
@@ -120,8 +120,11 @@ async fn afterwards(
     check_args(&back)
 }
 
-fn remedy(fix: &Arc<Fix>, test: &FixTest, given: &Map<String, Value>) -> Result<Remedy, String> {
-    let target = target_of(fix, &test.target).map_err(|error| explain(&error))?;
+async fn remedy(fix: &Arc<Fix>, test: &FixTest, given: &Map<String, Value>) -> Result<Remedy, String> {
+    let target = match fix.assessed(&test.target) {
+        Some(target) => target,
+        None => target_of(fix, &test.target).map_err(|error| explain(&error))?,
+    };
     let account = target.part("account").or(target.part("subscription")).or(target.part("project"));
     let account = match fix.cloud() {
         amend_domain::Cloud::Aws => AccountId::aws(account.unwrap_or("111122223333")),
@@ -133,8 +136,10 @@ fn remedy(fix: &Arc<Fix>, test: &FixTest, given: &Map<String, Value>) -> Result<
         cloud: fix.cloud(),
         account,
         region: Some(target.part("region").unwrap_or("eu-west-1").into()),
+        via: None,
     };
     let cloud = Answers::new(fix, given)?;
+    let at = locate(fix, at, &cloud).await.map_err(|error| explain(&error))?;
     Remedy::new(Arc::clone(fix), at, &test.params, Arc::new(cloud), Arc::new(Still)).map_err(|error| explain(&error))
 }
 
@@ -198,12 +203,12 @@ enum Answer {
 
 impl Answers {
     fn new(fix: &Fix, given: &Map<String, Value>) -> Result<Self, String> {
-        let names: Vec<&str> = fix.reads.iter().map(|read| &*read.name).collect();
+        let names: Vec<&str> = fix.all_reads().map(|read| &*read.name).collect();
         if let Some(name) = given.keys().find(|name| !names.contains(&name.as_str())) {
             return Err(format!("`{name}` is no read of this fix; it has {}", names.join(", ")));
         }
         let mut answers: HashMap<Box<str>, VecDeque<Answer>> = HashMap::new();
-        for read in &fix.reads {
+        for read in fix.all_reads() {
             let Some(value) = given.get(&*read.name) else { continue };
             let answer = match (value, read.absent_on.first()) {
                 (Value::Null, Some(code)) => Answer::Absent(code.clone()),

@@ -74,7 +74,8 @@ fn place(plan: &Plan) -> String {
         .as_ref()
         .filter(|_| at.cloud == amend_domain::Cloud::Aws)
         .map_or_else(String::new, |region| format!(", {region}"));
-    format!("{}{account}{region}", at.resource)
+    let via = at.via.as_ref().map_or_else(String::new, |via| format!(", which {via} is about"));
+    format!("{}{account}{region}{via}", at.resource)
 }
 
 fn affected(plan: &Plan) -> String {
