@@ -56,12 +56,13 @@ async fn live(arguments: &args::Import, config: &Config, output: Output) -> Resu
     let cloud = setup::clouds(config, output);
     let pipeline = setup::pipeline_with(config, &cloud, output).await?;
     let bar = bar("importing {bar:30} {pos}/{len} subscriptions, {msg} ({eta})", output);
+    bar.set_message("asking Azure which");
     let imported = pipeline
         .import_live(&*cloud, &scopes, arguments.restart, |progress| {
             bar.set_length(u64::try_from(progress.of).unwrap_or(u64::MAX));
             bar.set_position(u64::try_from(progress.done).unwrap_or(u64::MAX));
             let records = usize::try_from(progress.records).unwrap_or(usize::MAX);
-            bar.set_message(format!("{} of {}", counted(records, "record"), progress.subscription.name));
+            bar.set_message(format!("{}, now in {}", counted(records, "record"), progress.subscription.name));
         })
         .await;
     let waiting = finish(&pipeline, &bar).await?;
