@@ -142,7 +142,15 @@ async fn a_store_of_the_version_before_is_brought_forward() {
     // What version 1 had: everything but these tables.
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
     let mut old = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.expect("a connection");
-    for statement in ["DROP TABLE remediations", "DROP TABLE facts", "DROP TABLE imported", "PRAGMA user_version = 1"] {
+    for statement in [
+        "DROP TABLE remediations",
+        "DROP TABLE facts",
+        "DROP TABLE imported",
+        "DROP TABLE work",
+        "DROP TABLE stops",
+        "DROP TABLE audit",
+        "PRAGMA user_version = 1",
+    ] {
         sqlx::query(statement).execute(&mut old).await.expect(statement);
     }
     sqlx::Connection::close(old).await.expect("closed");

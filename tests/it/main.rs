@@ -25,3 +25,4 @@ mod rule_properties;
 mod scripts;
 mod store;
 mod story;
+mod work;

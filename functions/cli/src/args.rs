@@ -69,6 +69,56 @@ pub enum Command {
         /// The remediation's id, or the start of it.
         id: String,
     },
+    /// Does what is due now, as far as `remediate.most` lets it, and ends: for a timer.
+    Sweep,
+    /// Lists what is to be done next, and what waits for a person.
+    Work {
+        #[command(subcommand)]
+        command: Option<WorkCommand>,
+    },
+    /// Lists the plans that await approval, or shows one in full.
+    Approvals {
+        /// A remediation's id, or the start of it.
+        id: Option<String>,
+    },
+    /// Approves a plan: what was seen, and nothing else.
+    Approve {
+        /// The remediation's id, or the start of it.
+        id: String,
+        /// The digest of the plan, or its first eight digits, as `amend approvals ID` shows it.
+        #[arg(long, value_name = "DIGEST")]
+        plan: String,
+    },
+    /// Denies a plan: it is not done.
+    Deny {
+        /// The remediation's id, or the start of it.
+        id: String,
+        /// The digest of the plan, or its first eight digits.
+        #[arg(long, value_name = "DIGEST")]
+        plan: String,
+        /// Why.
+        #[arg(long)]
+        why: String,
+    },
+    /// Stops everything that writes, at once, until `amend resume`.
+    Stop {
+        /// Why.
+        #[arg(long)]
+        why: String,
+    },
+    /// Lets everything go on that was stopped.
+    Resume,
+    /// Shows, checks and exports the audit trail.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Says what Amend did to a resource or an account lately, and how to undo it.
+    Recent {
+        /// The resource or account, by its id.
+        id: String,
+        /// How far back.
+        #[arg(long, default_value = "24h", value_name = "TIME")]
+        since: String,
+    },
     /// Lists what was fixed and undone, newest first; with an id, tells all about one.
     Remediations(Remediations),
     /// Lists, checks and tests the fixes.
@@ -293,6 +343,33 @@ pub struct Remediations {
     /// Goes on with those that have not ended, such as after a crash.
     #[arg(long)]
     pub resume: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WorkCommand {
+    /// Tries again what waits for a person: one piece of work, by its key; without a key, all of it.
+    Retry {
+        /// The key, as `amend work` shows it.
+        key: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Lists the last records.
+    List {
+        /// At most this many.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Checks the whole trail: that no record was changed, moved or left out.
+    Verify {
+        /// The file with the ends of the trail, as `audit.heads` names it; that of the configuration, if absent.
+        #[arg(long, value_name = "FILE")]
+        heads: Option<PathBuf>,
+    },
+    /// Prints the whole trail, one JSON record a line.
+    Export,
 }
 
 #[derive(Debug, Subcommand)]

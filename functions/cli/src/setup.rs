@@ -142,12 +142,28 @@ pub fn clouds(config: &Config, output: Output) -> Arc<dyn Cloud> {
     })
 }
 
+/// The store, as configured.
+pub async fn store(config: &Config) -> Result<Sqlite, Failure> {
+    Ok(Sqlite::open(&config.store).await?)
+}
+
+/// The time.
+pub fn now() -> jiff::Timestamp {
+    SystemClock.now()
+}
+
 /// What plans and fixes, as configured.
 pub async fn fixer(config: &Config, output: Output) -> Result<Fixer, Failure> {
-    let clouds = clouds(config, output);
+    fixer_with(config, clouds(config, output), output).await
+}
+
+/// The same, with these clouds.
+pub async fn fixer_with(config: &Config, clouds: Arc<dyn Cloud>, output: Output) -> Result<Fixer, Failure> {
     let store = Sqlite::open(&config.store).await?;
     let catalogue = catalogue(config, output)?;
-    Ok(Fixer::new(catalogue, clouds, Arc::new(store), Arc::new(SystemClock), Arc::new(UlidIds::default())))
+    let ids = Arc::new(UlidIds::default());
+    let fixer = Fixer::new(catalogue, clouds, Arc::new(store), Arc::new(SystemClock), ids);
+    Ok(fixer.with_limits(config.remediate))
 }
 
 /// What looks facts up, where the configuration names clouds to ask.

@@ -450,3 +450,35 @@ fn an_import_says_what_it_lacks() {
         );
     }
 }
+
+#[test]
+fn everything_is_stopped_and_goes_on_and_the_trail_tells() {
+    let place = place();
+    assert_eq!(text(&place.amend(&["resume"]).stdout), "nothing was stopped\n");
+    assert_eq!(text(&place.amend(&["audit", "list"]).stdout), "nothing was done yet\n");
+    let stopped = place.amend(&["stop", "--why", "a drill"]);
+    assert!(text(&stopped.stdout).contains("by the local user: a drill"), "{}", text(&stopped.stdout));
+    let work = place.amend(&["work"]);
+    assert!(text(&work.stderr).contains("everything is stopped since"), "{}", text(&work.stderr));
+    let swept = place.amend(&["sweep"]);
+    assert!(text(&swept.stderr).contains("everything is stopped by the local user (a drill): nothing was done"));
+    assert!(text(&place.amend(&["resume"]).stdout).contains("everything goes on"));
+    let swept = place.amend(&["sweep"]);
+    assert!(text(&swept.stderr).contains("`remediate.most` is off"), "{}", text(&swept.stderr));
+    let verified = place.amend(&["audit", "verify"]);
+    assert_eq!(code(&verified), 0);
+    assert!(text(&verified.stdout).starts_with("the audit trail is whole: 2 records; no second place is configured"));
+    let exported = text(&place.amend(&["audit", "export"]).stdout);
+    assert_eq!(exported.lines().count(), 2);
+    assert!(exported.contains(r#""what":"stop""#) && exported.contains(r#""why":"a drill""#), "{exported}");
+    let recent = place.amend(&["recent", "arn:aws:s3:::acme", "--since", "2h"]);
+    assert_eq!(text(&recent.stdout), "no: Amend did nothing to arn:aws:s3:::acme in the last 2h\n");
+    let wrong = place.amend(&["recent", "arn:aws:s3:::acme", "--since", "soon"]);
+    assert!(code(&wrong) == 1 && text(&wrong.stderr).contains("write it as `2h` or `3d`"));
+    assert_eq!(text(&place.amend(&["approvals"]).stdout), "nothing awaits approval\n");
+    let approve = place.amend(&["approve", "r-none", "--plan", "01234567"]);
+    assert!(code(&approve) == 1 && text(&approve.stderr).contains("remediation `r-none` is not known"));
+    place.write("amend.yaml", "version: 1\nremediate: { most: enforce }\n");
+    let config = place.amend(&["config", "check"]);
+    assert!(code(&config) == 3 && text(&config.stderr).contains("off, observe, approve"), "{}", text(&config.stderr));
+}

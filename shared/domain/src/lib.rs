@@ -6,6 +6,7 @@
 //! knows CEL.
 
 pub mod assessment;
+pub mod audit;
 pub mod decision;
 pub mod digest;
 pub mod explain;
@@ -26,6 +27,7 @@ pub mod target;
 pub mod thing;
 pub mod timeframe;
 pub mod truth;
+pub mod work;
 
 pub use assessment::{Action, Assessment, Recommendation, Risk, RiskLevel, Severity, Source, Status, StatusCode};
 pub use decision::{Decision, Outcome, Owner};

@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 use crate::{
     digest,
     fix::Impact,
+    ids::{ProblemId, RuleId},
     resource::{AccountId, Cloud, ResourceId},
+    rule::Mode,
 };
 
 /// A plan.
@@ -180,6 +182,18 @@ pub struct Remediation {
     pub plan: Plan,
     /// Who asked for it.
     pub by: Box<str>,
+    /// The problem that it is to close; none, where a person asked for it by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<ProblemId>,
+    /// The rule that governs that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<RuleId>,
+    /// How far it may go by itself; a person who asks by hand is asked for nothing more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// What a person said of it, where one was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
     /// How far it is.
     pub state: State,
     /// Counts its changes: a writer that saw an older one is too late.
@@ -211,10 +225,53 @@ pub struct Remediation {
     pub found: Map<String, Value>,
 }
 
+/// What a person said of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Whether it may be done.
+    pub approved: bool,
+    /// Who said so.
+    pub by: Box<str>,
+    /// When.
+    pub at: Timestamp,
+    /// The digest of the plan that it was said of.
+    pub plan: Box<str>,
+    /// The revision of the record that it made.
+    pub revision: u64,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Box<str>>,
+}
+
+/// Who asks for a remediation, and for what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Who.
+    pub by: Box<str>,
+    /// The problem that it is to close.
+    pub problem: Option<ProblemId>,
+    /// The rule that governs that.
+    pub rule: Option<RuleId>,
+    /// How far it may go by itself.
+    pub mode: Option<Mode>,
+    /// Until when a person may say whether it may be done, where one is asked.
+    pub until: Option<Timestamp>,
+}
+
+impl From<&str> for Asked {
+    fn from(by: &str) -> Self {
+        Self { by: by.into(), ..Self::default() }
+    }
+}
+
 /// How far a remediation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
+    /// Shown, and nothing will be written: its rule only observes.
+    Observed,
+    /// A person is asked whether it may be done.
+    AwaitingApproval,
     /// Planned, and nothing was written.
     Planned,
     /// Its calls are being made.
@@ -223,6 +280,8 @@ pub enum State {
     Applied,
     /// The cloud's API says that it is as it should be.
     Set,
+    /// The source of truth says so, too.
+    Healthy,
     /// It failed, and what it wrote is undone.
     Failed,
     /// It is being undone.
@@ -237,17 +296,32 @@ pub enum State {
 
 impl State {
     /// Their words.
-    pub const WORDS: &'static [&'static str] =
-        &["planned", "applying", "applied", "set", "failed", "undoing", "undone", "superseded", "parked"];
+    pub const WORDS: &'static [&'static str] = &[
+        "observed",
+        "awaiting-approval",
+        "planned",
+        "applying",
+        "applied",
+        "set",
+        "healthy",
+        "failed",
+        "undoing",
+        "undone",
+        "superseded",
+        "parked",
+    ];
 
     /// Its word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Observed => "observed",
+            Self::AwaitingApproval => "awaiting-approval",
             Self::Planned => "planned",
             Self::Applying => "applying",
             Self::Applied => "applied",
             Self::Set => "set",
+            Self::Healthy => "healthy",
             Self::Failed => "failed",
             Self::Undoing => "undoing",
             Self::Undone => "undone",
@@ -259,7 +333,7 @@ impl State {
     /// Whether nothing happens any more by itself.
     #[must_use]
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Set | Self::Failed | Self::Undone | Self::Superseded | Self::Parked)
+        !matches!(self, Self::AwaitingApproval | Self::Planned | Self::Applying | Self::Applied | Self::Undoing)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     decision::{Decision, Outcome},
     ids::{AssessmentId, ProblemId, RecommendationKey, TenantId},
     resource::Resource,
-    rule::DueFrom,
+    rule::{DueFrom, FixWhen},
     settings::Setting,
 };
 
@@ -261,6 +261,26 @@ impl Problem {
         }
         self.set_dates(now);
         true
+    }
+
+    /// When its fix may begin; never, where no rule wants one, or work on it may not begin.
+    #[must_use]
+    pub fn fix_begins(&self) -> Option<Timestamp> {
+        let may = self.state == State::Open && self.place != Place::Backlog;
+        let policy = self.decision.fix.filter(|_| may && self.decision.outcome == Outcome::Governed)?;
+        match policy.when {
+            FixWhen::Now => self.identified,
+            FixWhen::AtDue => self.due,
+            FixWhen::AfterGrace => self.spared_until.or(self.due),
+        }
+    }
+
+    /// Its place in the queue: most risky first, then most severe.
+    #[must_use]
+    pub fn rank(&self) -> i64 {
+        let level = |level: Option<u8>| level.map_or(0, |level| i64::from(level).saturating_add(1));
+        let risk = level(self.risk.map(|risk| risk as u8));
+        risk.saturating_mul(16).saturating_add(level(self.severity.map(|severity| severity as u8)))
     }
 
     /// Lets a problem leave the backlog: its dates are set now.

@@ -226,6 +226,12 @@ impl Mode {
             Self::Enforce => "enforce",
         }
     }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Observe, Self::Approve, Self::Enforce].into_iter().find(|mode| mode.as_str() == word)
+    }
 }
 
 /// What a rule says of an assessment.

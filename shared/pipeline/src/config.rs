@@ -16,10 +16,12 @@ use amend_cloud::{
     azure::{AzureCloud, AzureSettings},
     gcp::GcpSettings,
 };
-use amend_domain::{AccountId, Cloud, Source, TenantId, Timeframe, problem::SourceOfTruth};
+use amend_domain::{AccountId, Cloud, Source, TenantId, Timeframe, problem::SourceOfTruth, rule::Mode};
 use amend_events::Limits;
 use jiff::SignedDuration;
 use serde::Serialize;
+
+use crate::fixer;
 
 const TEXTS: Kind = Kind::OneOrMany(&Kind::Text);
 const SOURCES: Kind = Kind::Word(&["defender", "policy-state", "security-hub", "scc"]);
@@ -89,6 +91,37 @@ static FIXES: Shape = Shape {
             "digest",
             Kind::Text,
             "What `amend catalog list` prints as the catalogue's digest: with any other, amend does not start.",
+        ),
+    ],
+};
+
+static AUDIT: Shape = Shape {
+    name: "the audit trail",
+    fields: &[may(
+        "heads",
+        Kind::Text,
+        "A second place for the ends of the trail, relative to amend.yaml: a file that is only added to, best on another disk.",
+    )],
+};
+
+static REMEDIATE: Shape = Shape {
+    name: "remediating",
+    fields: &[
+        may(
+            "most",
+            Kind::Word(&["off", "observe", "approve"]),
+            "The most that `amend serve` and `amend sweep` do by themselves, whatever rules say: nothing; plan; plan and ask a person.",
+        ),
+        may("per_hour", Kind::Whole(0, 100_000), "How many remediations may begin to write by themselves in an hour."),
+        may(
+            "approve_within",
+            Kind::Text,
+            "How long people have to approve a plan; it is not done then, and stands in the list of remediations.",
+        ),
+        may(
+            "confirm_within",
+            Kind::Text,
+            "How long the source of truth has to report healthy after a fix; nothing new begins meanwhile, and a person is asked then.",
         ),
     ],
 };
@@ -179,6 +212,8 @@ pub static FILE: Shape = Shape {
         ),
         may("rules", TEXTS, "Rule files, relative to amend.yaml; the built-in starter rules, if absent."),
         may("facts", Kind::Map(&FACTS), "What is known beside the events: hierarchy and tags."),
+        may("audit", Kind::Map(&AUDIT), "The audit trail."),
+        may("remediate", Kind::Map(&REMEDIATE), "What is done by itself."),
         may("fixes", Kind::Map(&FIXES), "Fixes beside those that ship with Amend."),
         may("clouds", Kind::Map(&CLOUDS), "How the clouds are reached."),
         may("store", Kind::Map(&STORE), "Where Amend remembers."),
@@ -211,6 +246,10 @@ pub struct Config {
     pub fact_age: SignedDuration,
     /// The account that the AWS organization is read from.
     pub aws_organization: Option<AccountId>,
+    /// The second place for the ends of the audit trail.
+    pub audit_heads: Option<PathBuf>,
+    /// What is done by itself.
+    pub remediate: fixer::Limits,
     /// The folder with fixes of one's own.
     pub fix_folder: Option<PathBuf>,
     /// The digest that the catalogue must have.
@@ -260,6 +299,11 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("facts.file", "(none)"),
     ("facts.clouds", "(none)"),
     ("facts.max_age", "1d"),
+    ("audit.heads", "(none)"),
+    ("remediate.most", "off"),
+    ("remediate.per_hour", "10"),
+    ("remediate.approve_within", "7d"),
+    ("remediate.confirm_within", "24h"),
     ("fixes.folder", "(none)"),
     ("fixes.digest", "(any)"),
     ("clouds.aws.role", "(none)"),
@@ -352,6 +396,8 @@ pub fn load(
         fact_clouds: Vec::new(),
         fact_age: SignedDuration::from_hours(24),
         aws_organization: None,
+        audit_heads: None,
+        remediate: fixer::Limits::default(),
         fix_folder: None,
         fix_digest: None,
         aws: AwsSettings::default(),
@@ -420,6 +466,40 @@ pub fn load(
             }
             Err(message) => {
                 problem(&root, "facts.max_age", &from, &mut mistakes, &mut found, message, "write it as `1d` or `12h`");
+            }
+        }
+    }
+    if let Some((path, _)) = one(values("audit.heads", &mut mistakes)) {
+        config.audit_heads = Some(folder.join(path));
+    }
+    if let Some((word, from)) = one(values("remediate.most", &mut mistakes)) {
+        // INVARIANT: nothing is written without a person's word until the guards are there.
+        config.remediate.most = Mode::parse(&word).filter(|mode| *mode < Mode::Enforce);
+        if config.remediate.most.is_none() && word != "off" {
+            let message = format!("`{word}` is nothing that can be done");
+            let hint = "one of off, observe, approve";
+            problem(&root, "remediate.most", &from, &mut mistakes, &mut found, message, hint);
+        }
+    }
+    if let Some((text, from)) = one(values("remediate.per_hour", &mut mistakes)) {
+        match text.replace('_', "").parse() {
+            Ok(number) => config.remediate.per_hour = number,
+            Err(_) => {
+                let message = format!("`{text}` is no whole number");
+                let name = "remediate.per_hour";
+                problem(&root, name, &from, &mut mistakes, &mut found, message, "write it in digits");
+            }
+        }
+    }
+    for (name, slot) in [
+        ("remediate.approve_within", &mut config.remediate.approve_within),
+        ("remediate.confirm_within", &mut config.remediate.confirm_within),
+    ] {
+        let Some((text, from)) = one(values(name, &mut mistakes)) else { continue };
+        match Timeframe::parse(&text) {
+            Ok(time) => *slot = SignedDuration::from_secs(time.seconds()),
+            Err(error) => {
+                problem(&root, name, &from, &mut mistakes, &mut found, error.to_string(), "write it as `24h`");
             }
         }
     }

@@ -8,17 +8,20 @@ use amend_cloud::Cloud;
 use amend_domain::{
     AccountId, Problem, RecommendationKey, ResourceId, Setting,
     fix::Ceiling,
-    plan::{At, Plan, Remediation},
+    plan::{At, Plan, Remediation, State},
     ports::{Clock, Ids},
     problem::State as ProblemState,
+    rule::Mode,
+    work::{After, Lease},
 };
 use amend_store::{Filter, Store};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::{
     PipelineError,
-    remedy::{Next, Remedy, RemedyError, StoreJournal, locate, target_of},
+    advance::{LATER, add},
+    remedy::{LEASE, Next, Remedy, RemedyError, StoreJournal, locate, target_of},
 };
 
 /// What plans and fixes.
@@ -29,6 +32,33 @@ pub struct Fixer {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
+    /// Who this is, among all that take up work.
+    holder: Arc<str>,
+    pub(crate) limits: Limits,
+}
+
+/// How far work goes by itself. By default nothing is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most that is done by itself, whatever rules say; nothing is begun, if absent.
+    pub most: Option<Mode>,
+    /// How many remediations may begin to write by themselves in an hour.
+    pub per_hour: u64,
+    /// How long the source of truth has to say so, too.
+    pub confirm_within: SignedDuration,
+    /// How long people have to say whether a plan may be done.
+    pub approve_within: SignedDuration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            most: None,
+            per_hour: 10,
+            confirm_within: SignedDuration::from_hours(24),
+            approve_within: SignedDuration::from_hours(7 * 24),
+        }
+    }
 }
 
 /// Which resource, as a person says it.
@@ -52,7 +82,30 @@ impl Fixer {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
     ) -> Self {
-        Self { catalogue, cloud, store, clock, ids }
+        let holder = ids.next(clock.now()).into();
+        Self { catalogue, cloud, store, clock, ids, holder, limits: Limits::default() }
+    }
+
+    /// With these limits for what is done by itself.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Another who takes up work beside this one.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self { holder: self.ids.next(self.clock.now()).into(), ..self.clone() }
+    }
+
+    /// Who this is, among all that take up work.
+    pub(crate) fn holder(&self) -> &str {
+        &self.holder
+    }
+
+    /// A new id for a remediation.
+    pub(crate) fn next_id(&self) -> String {
+        format!("r-{}", self.ids.next(self.clock.now()))
     }
 
     /// The fixes.
@@ -238,9 +291,22 @@ impl Fixer {
         if let Some(other) = others.iter().find(|other| !other.state.is_final()) {
             return Err(PipelineError::Busy { resource: plan.at.resource.to_string(), id: other.id.to_string() });
         }
-        let id = format!("r-{}", self.ids.next(self.clock.now()));
+        let id = self.next_id();
         let remedy = self.remedy(file, plan.at.clone(), &plan.params)?;
-        Ok(remedy.begin(&id, plan, by, &StoreJournal(&*self.store)).await?)
+        let lease = self.take_up(&id, plan.at.resource.as_str()).await?;
+        let begun = remedy.begin(&id, plan, by, &StoreJournal { store: &*self.store, lease: &lease }).await;
+        if begun.is_err() {
+            self.store.leave(&lease, &After::Done, self.now()).await?;
+        }
+        Ok(begun?)
+    }
+
+    /// Takes up a remediation, unless somebody else is at it.
+    pub(crate) async fn take_up(&self, id: &str, resource: &str) -> Result<Lease, PipelineError> {
+        let now = self.now();
+        let until = now.saturating_add(LEASE).unwrap_or(Timestamp::MAX);
+        let lease = self.store.lease(id, &self.holder, now, until).await?;
+        lease.ok_or_else(|| PipelineError::Taken { id: id.to_owned(), resource: resource.to_owned() })
     }
 
     /// Takes a remediation on until it is done or has to wait.
@@ -248,7 +314,38 @@ impl Fixer {
     /// # Errors
     /// When reading fails or the record cannot be kept: the next call goes on from there.
     pub async fn advance(&self, r: &mut Remediation, deadline: Option<Timestamp>) -> Result<Next, PipelineError> {
-        Ok(self.remedy_of(r)?.advance(r, &StoreJournal(&*self.store), deadline).await?)
+        let lease = self.take_up(&r.id, r.plan.at.resource.as_str()).await?;
+        let next = self.advance_with(r, &lease, deadline).await?;
+        if next == Next::Done {
+            self.store.leave(&lease, &self.after(r), self.now()).await?;
+        }
+        Ok(next)
+    }
+
+    /// The same for whoever has the lease.
+    pub(crate) async fn advance_with(
+        &self,
+        r: &mut Remediation,
+        lease: &Lease,
+        deadline: Option<Timestamp>,
+    ) -> Result<Next, PipelineError> {
+        let journal = StoreJournal { store: &*self.store, lease };
+        Ok(self.remedy_of(r)?.advance(r, &journal, deadline).await?)
+    }
+
+    /// What is to be done about a remediation when nothing more is written: what closes a problem is
+    /// confirmed by its source.
+    pub(crate) fn after(&self, r: &Remediation) -> After {
+        match (&r.problem, r.state) {
+            // The resource changed since: whoever was asked is asked again, with what is there now.
+            (Some(problem), State::Superseded) if r.answer.as_ref().is_none_or(|answer| answer.approved) => {
+                After::Afresh { problem: problem.to_string(), at: add(self.now(), LATER) }
+            }
+            (Some(_), State::Set) => {
+                After::Later { at: r.changed.saturating_add(self.limits.confirm_within).unwrap_or(Timestamp::MAX) }
+            }
+            _ => After::Done,
+        }
     }
 
     /// Undoes a remediation, as far as it can be done now; [`Self::advance`] goes on.
@@ -256,7 +353,13 @@ impl Fixer {
     /// # Errors
     /// When there is nothing to undo, or as for [`Self::advance`].
     pub async fn undo(&self, r: &mut Remediation, deadline: Option<Timestamp>) -> Result<Next, PipelineError> {
-        Ok(self.remedy_of(r)?.undo(r, &StoreJournal(&*self.store), deadline).await?)
+        let lease = self.take_up(&r.id, r.plan.at.resource.as_str()).await?;
+        let journal = StoreJournal { store: &*self.store, lease: &lease };
+        let next = self.remedy_of(r)?.undo(r, &journal, deadline).await;
+        if !matches!(next, Ok(Next::Again { .. })) {
+            self.store.leave(&lease, &self.after(r), self.now()).await?;
+        }
+        Ok(next?)
     }
 
     /// The remediation whose id starts with `id`.
@@ -280,7 +383,7 @@ impl Fixer {
         }
     }
 
-    fn remedy(&self, file: &FixFile, at: At, params: &Map<String, Value>) -> Result<Remedy, RemedyError> {
+    pub(crate) fn remedy(&self, file: &FixFile, at: At, params: &Map<String, Value>) -> Result<Remedy, RemedyError> {
         let fix = Arc::new(file.fix.clone());
         Remedy::new(fix, at, params, Arc::clone(&self.cloud), Arc::clone(&self.clock))
     }

@@ -1,11 +1,14 @@
 //! The story of an event, and the questions people ask about it afterwards.
 //!
-//! Read [`accept`] from top to bottom: that is what happens to a delivery. [`backlog`] is what
+//! Read [`accept`] from top to bottom: that is what happens to a delivery; then [`advance`]: that is
+//! what happens afterwards, when its time has come. [`backlog`] is what
 //! happens to what a snapshot brought; [`lookup`] finds the facts that deciding lacks; [`explain`]
 //! answers "why"; [`unreadable`] is for what could not be read; [`fixer`] plans and fixes, with the engine in [`remedy`]; [`config`] is the only file
 //! that reads the environment.
 
 pub mod accept;
+pub mod advance;
+pub mod audit;
 pub mod backlog;
 pub mod bulk;
 pub mod config;
@@ -86,6 +89,22 @@ pub enum PipelineError {
         /// The remediation.
         id: String,
     },
+    /// Nobody is asked about a remediation, or about another plan.
+    #[error("nothing can be said about remediation `{id}`: {why}")]
+    NotAsked {
+        /// The remediation.
+        id: String,
+        /// Why.
+        why: String,
+    },
+    /// Somebody else is at a remediation.
+    #[error("somebody else is at remediation `{id}` of `{resource}`")]
+    Taken {
+        /// The remediation.
+        id: String,
+        /// The resource.
+        resource: String,
+    },
     /// A fix cannot go on.
     #[error(transparent)]
     Remedy(#[from] remedy::RemedyError),
@@ -126,7 +145,7 @@ impl PipelineError {
     #[must_use]
     pub fn what_now(&self) -> WhatNow {
         match self {
-            Self::Store(_) => WhatNow::Retry,
+            Self::Store(_) | Self::Taken { .. } => WhatNow::Retry,
             Self::Damaged { .. } => WhatNow::Park,
             Self::Remedy(error) => error.what_now(),
             Self::Rules(_)
@@ -134,6 +153,7 @@ impl PipelineError {
             | Self::Unknown { .. }
             | Self::PlanRefused { .. }
             | Self::Busy { .. }
+            | Self::NotAsked { .. }
             | Self::Ambiguous { .. } => WhatNow::Refuse,
         }
     }
@@ -147,6 +167,8 @@ impl PipelineError {
             Self::NotFound { .. } | Self::Unknown { .. } => "not-found",
             Self::PlanRefused { .. } => "plan.refused",
             Self::Busy { .. } => "remediation.busy",
+            Self::NotAsked { .. } => "remediation.not-asked",
+            Self::Taken { .. } => "remediation.taken",
             Self::Remedy(error) => error.code(),
             Self::Ambiguous { .. } => "ambiguous",
             Self::Damaged { .. } => "store.damaged",
@@ -165,6 +187,13 @@ impl PipelineError {
             Self::Busy { .. } => {
                 Some("wait for it; if it was interrupted, `amend remediations --resume` goes on with it".into())
             }
+            Self::NotAsked { .. } => {
+                Some("`amend approvals` shows what awaits an answer, with the digests of the plans".into())
+            }
+            Self::Taken { .. } => Some(
+                "a running `amend` goes on with it; one that was killed is followed by another after three minutes"
+                    .into(),
+            ),
             Self::Remedy(error) => error.hint(),
             Self::Ambiguous { ids, .. } => Some(format!("name one of {}", ids.join(", "))),
             Self::Damaged { .. } => None,

@@ -8,7 +8,12 @@ mod sql;
 mod sqlite;
 
 use amend_domain::{
-    Assessment, Decision, Facts, Problem, Setting, plan::Remediation, problem::SourceOfTruth, thing::Read,
+    Assessment, Decision, Facts, Problem, Setting,
+    audit::{Head, Record},
+    plan::Remediation,
+    problem::SourceOfTruth,
+    thing::Read,
+    work::{After, Lease, Stop, Work},
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -174,6 +179,9 @@ pub enum StoreError {
         /// The remediation.
         id: String,
     },
+    /// Nothing is written: a person stopped it.
+    #[error("everything was stopped by {} ({})", .0.by, .0.why)]
+    Stopped(Stop),
     /// A stored record cannot be read, or a new one written, as JSON.
     #[error("a record of {what} is damaged")]
     Damaged {
@@ -193,6 +201,7 @@ impl StoreError {
             Self::Newer { .. } => "store.newer",
             Self::Failed { .. } => "store.failed",
             Self::Overtaken { .. } => "store.overtaken",
+            Self::Stopped(_) => "stopped",
             Self::Damaged { .. } => "store.damaged",
         }
     }
@@ -206,6 +215,7 @@ impl StoreError {
                 Some("run the version of amend that wrote it, or name another file under `store.path`")
             }
             Self::Overtaken { .. } => Some("look at it again: `amend remediations`"),
+            Self::Stopped(_) => Some("nothing is written until `amend resume`"),
             Self::Failed { .. } | Self::Damaged { .. } => None,
         }
     }
@@ -258,7 +268,60 @@ pub trait Store: Send + Sync {
     async fn archived_rules(&self, digest: &str) -> Result<Option<String>, StoreError>;
 
     /// Keeps a remediation, whose revision is one more than that of what is kept; 1, where nothing is.
-    async fn keep_remediation(&self, remediation: &Remediation) -> Result<(), StoreError>;
+    /// Whoever keeps it has its lease, which is renewed until `until`; one that is about to be sent is
+    /// not kept while everything is stopped. The step stands in the audit trail.
+    async fn keep_remediation(
+        &self,
+        remediation: &Remediation,
+        lease: &Lease,
+        until: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Keeps a remediation that came of a piece of work, which ends with it. It goes on by itself where
+    /// its state lets it.
+    async fn begin_remediation(&self, remediation: &Remediation, from: &Lease) -> Result<(), StoreError>;
+
+    /// How many remediations were begun since by themselves, to be written.
+    async fn enforced_since(&self, since: Timestamp) -> Result<u64, StoreError>;
+
+    /// Takes up the most urgent piece of work that is due, until `until`.
+    async fn claim(&self, holder: &str, now: Timestamp, until: Timestamp) -> Result<Option<(Work, Lease)>, StoreError>;
+
+    /// Takes up a remediation, unless somebody else is at it.
+    async fn lease(
+        &self,
+        remediation: &str,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, StoreError>;
+
+    /// Ends a lease. Nothing, where another has taken its place since.
+    async fn leave(&self, lease: &Lease, after: &After, now: Timestamp) -> Result<(), StoreError>;
+
+    /// The work that there is: what waits for a person first, then the most urgent.
+    async fn work(&self, limit: u32) -> Result<Vec<Work>, StoreError>;
+
+    /// Has parked work tried again: one piece, by its key; all, if none is named. Returns how many.
+    async fn retry_work(&self, key: Option<&str>, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Whether everything is stopped.
+    async fn stopped(&self) -> Result<Option<Stop>, StoreError>;
+
+    /// Stops everything that writes. Returns what holds: an earlier stop stays.
+    async fn stop(&self, stop: &Stop) -> Result<Stop, StoreError>;
+
+    /// Lets everything go on. Returns what was stopped.
+    async fn resume(&self, by: &str, now: Timestamp) -> Result<Option<Stop>, StoreError>;
+
+    /// Records of the audit trail after a place, in order.
+    async fn audit(&self, after: u64, limit: u32) -> Result<Vec<Record>, StoreError>;
+
+    /// Records about a resource or an account since a time, in order.
+    async fn audit_of(&self, resource_or_account: &str, since: Timestamp) -> Result<Vec<Record>, StoreError>;
+
+    /// The end of the audit trail.
+    async fn audit_head(&self) -> Result<Head, StoreError>;
 
     /// The remediations whose id starts with `id`: two at most.
     async fn find_remediations(&self, id: &str) -> Result<Vec<Remediation>, StoreError>;

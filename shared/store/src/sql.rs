@@ -1,14 +1,50 @@
 //! Statements that SQLite and PostgreSQL both understand: `$1`, `ON CONFLICT`, TEXT and BIGINT.
 
 /// The version of the schema below.
-pub(crate) const VERSION: i64 = 3;
+pub(crate) const VERSION: i64 = 4;
 
 /// What leads from each version to the next, from version 1.
-pub(crate) const MIGRATIONS: &[&[&str]] = &[&[REMEDIATIONS, REMEDIATIONS_BY_RESOURCE], &[FACTS, IMPORTED]];
+pub(crate) const MIGRATIONS: &[&[&str]] = &[
+    &[REMEDIATIONS_2, REMEDIATIONS_BY_RESOURCE],
+    &[FACTS, IMPORTED],
+    &[
+        "ALTER TABLE remediations ADD COLUMN problem TEXT",
+        "ALTER TABLE remediations ADD COLUMN mode TEXT",
+        REMEDIATIONS_BY_PROBLEM,
+        WORK,
+        WORK_BY_DUE,
+        STOPS,
+        AUDIT,
+        AUDIT_BY_RESOURCE,
+    ],
+];
+
+/// As version 2 had it.
+const REMEDIATIONS_2: &str = "CREATE TABLE remediations (
+    id TEXT NOT NULL PRIMARY KEY, resource TEXT NOT NULL, fix TEXT NOT NULL, state TEXT NOT NULL,
+    revision BIGINT NOT NULL, begun BIGINT NOT NULL, due BIGINT, body TEXT NOT NULL)";
 
 const REMEDIATIONS: &str = "CREATE TABLE remediations (
     id TEXT NOT NULL PRIMARY KEY, resource TEXT NOT NULL, fix TEXT NOT NULL, state TEXT NOT NULL,
-    revision BIGINT NOT NULL, begun BIGINT NOT NULL, due BIGINT, body TEXT NOT NULL)";
+    revision BIGINT NOT NULL, begun BIGINT NOT NULL, due BIGINT, body TEXT NOT NULL, problem TEXT, mode TEXT)";
+
+const REMEDIATIONS_BY_PROBLEM: &str = "CREATE INDEX remediations_by_problem ON remediations (problem, state)";
+
+/// `until` is 0 where nobody is at it.
+const WORK: &str = "CREATE TABLE work (
+    key TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL, rank BIGINT NOT NULL,
+    due BIGINT NOT NULL, attempts BIGINT NOT NULL, holder TEXT, until BIGINT NOT NULL, fence BIGINT NOT NULL,
+    parked BIGINT, why TEXT)";
+
+const WORK_BY_DUE: &str = "CREATE INDEX work_by_due ON work (parked, due)";
+
+const STOPS: &str = "CREATE TABLE stops (name TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL)";
+
+const AUDIT: &str = "CREATE TABLE audit (
+    seq BIGINT NOT NULL PRIMARY KEY, at BIGINT NOT NULL, subject TEXT NOT NULL, resource TEXT, account TEXT,
+    digest TEXT NOT NULL, body TEXT NOT NULL)";
+
+const AUDIT_BY_RESOURCE: &str = "CREATE INDEX audit_by_resource ON audit (resource, at)";
 
 const REMEDIATIONS_BY_RESOURCE: &str = "CREATE INDEX remediations_by_resource ON remediations (resource, begun DESC)";
 
@@ -44,8 +80,14 @@ pub(crate) const SCHEMA: &[&str] = &[
     "CREATE TABLE inputs (account TEXT NOT NULL PRIMARY KEY, last_event BIGINT, last_snapshot BIGINT)",
     REMEDIATIONS,
     REMEDIATIONS_BY_RESOURCE,
+    REMEDIATIONS_BY_PROBLEM,
     FACTS,
     IMPORTED,
+    WORK,
+    WORK_BY_DUE,
+    STOPS,
+    AUDIT,
+    AUDIT_BY_RESOURCE,
 ];
 
 pub(crate) const ADD_VERSION: &str = "INSERT INTO versions (tenant, assessment, version, received) \
@@ -124,13 +166,72 @@ pub(crate) const LIST_INPUTS: &str = "SELECT account, last_event, last_snapshot 
 
 /// None begins on a resource where another has not ended.
 pub(crate) const ADD_REMEDIATION: &str = "INSERT INTO remediations \
-    (id, resource, fix, state, revision, begun, due, body) SELECT $1, $2, $3, $4, $5, $6, $7, $8 \
+    (id, resource, fix, state, revision, begun, due, body, problem, mode) \
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 \
     WHERE NOT EXISTS (SELECT 1 FROM remediations WHERE id = $1 OR resource = $2 \
-    AND state IN ('planned', 'applying', 'applied', 'undoing'))";
+    AND state IN ('awaiting-approval', 'planned', 'applying', 'applied', 'undoing'))";
 
 /// Whoever saw an older revision is too late.
 pub(crate) const PUT_REMEDIATION: &str = "UPDATE remediations SET state = $2, revision = $3, due = $4, body = $5 \
     WHERE id = $1 AND revision = $3 - 1";
+
+/// Those of a problem that its source has not confirmed yet.
+pub(crate) const UNCONFIRMED: &str = "SELECT body FROM remediations WHERE problem = $1 AND state = 'set' ORDER BY id";
+
+/// How many were begun by themselves since.
+pub(crate) const COUNT_ENFORCED: &str =
+    "SELECT COUNT(*) FROM remediations WHERE mode = 'enforce' AND begun >= $1 AND state <> 'superseded'";
+
+/// Work that was not taken up yet takes a new due date; what was, goes its way.
+pub(crate) const PUT_WORK: &str = "INSERT INTO work \
+    (key, kind, subject, rank, due, attempts, holder, until, fence, parked, why) \
+    VALUES ($1, $2, $3, $4, $5, 0, NULL, 0, 0, NULL, NULL) ON CONFLICT (key) DO UPDATE SET rank = excluded.rank, \
+    due = CASE WHEN work.attempts = 0 THEN excluded.due ELSE work.due END";
+
+/// Takes up the most urgent piece of work that is due and that nobody is at.
+pub(crate) const CLAIM_WORK: &str = "UPDATE work SET holder = $1, until = $2, fence = fence + 1, \
+    attempts = attempts + 1 WHERE key = (SELECT key FROM work WHERE parked IS NULL AND due <= $3 AND until <= $3 \
+    ORDER BY rank DESC, due, key LIMIT 1) RETURNING key, kind, subject, due, attempts, until, parked, why, fence";
+
+/// Takes up one piece of work, unless somebody else is at it. Who is at it already keeps the number.
+pub(crate) const LEASE_WORK: &str = "INSERT INTO work \
+    (key, kind, subject, rank, due, attempts, holder, until, fence, parked, why) \
+    VALUES ($1, $2, $3, $4, $5, 1, $6, $7, 1, NULL, NULL) ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, \
+    until = excluded.until, parked = NULL, \
+    fence = CASE WHEN work.holder = excluded.holder THEN work.fence ELSE work.fence + 1 END \
+    WHERE work.until <= $5 OR work.holder = excluded.holder RETURNING fence";
+
+/// Whoever has the lease has it for longer; nobody else is touched.
+pub(crate) const RENEW_WORK: &str = "UPDATE work SET until = $4 WHERE key = $1 AND holder = $2 AND fence = $3";
+
+pub(crate) const FINISH_WORK: &str = "DELETE FROM work WHERE key = $1 AND holder = $2 AND fence = $3";
+
+pub(crate) const LEAVE_WORK: &str = "UPDATE work SET due = $4, attempts = CASE WHEN $5 = 1 THEN 0 ELSE attempts END, \
+    parked = $6, why = $7, holder = NULL, until = 0 WHERE key = $1 AND holder = $2 AND fence = $3";
+
+pub(crate) const DROP_WORK: &str = "DELETE FROM work WHERE key = $1";
+
+pub(crate) const RETRY_WORK: &str = "UPDATE work SET parked = NULL, attempts = 0, due = $2, why = NULL \
+    WHERE parked IS NOT NULL AND (key = $1 OR $1 = '')";
+
+pub(crate) const LIST_WORK: &str = "SELECT key, kind, subject, due, attempts, until, parked, why, fence FROM work \
+    ORDER BY parked IS NULL, rank DESC, due, key LIMIT $1";
+
+pub(crate) const GET_STOP: &str = "SELECT body FROM stops WHERE name = 'all'";
+
+pub(crate) const PUT_STOP: &str = "INSERT INTO stops (name, body) VALUES ('all', $1) ON CONFLICT (name) DO NOTHING";
+
+pub(crate) const DROP_STOP: &str = "DELETE FROM stops WHERE name = 'all'";
+
+pub(crate) const LAST_AUDIT: &str = "SELECT seq, digest FROM audit ORDER BY seq DESC LIMIT 1";
+
+pub(crate) const ADD_AUDIT: &str = "INSERT INTO audit (seq, at, subject, resource, account, digest, body) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+
+pub(crate) const LIST_AUDIT: &str = "SELECT body FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2";
+
+pub(crate) const RECENT_AUDIT: &str = "SELECT body FROM audit WHERE (resource = $1 OR account = $1) AND at >= $2 \
+    ORDER BY seq LIMIT 10000";
 
 pub(crate) const FIND_REMEDIATIONS: &str =
     "SELECT body FROM remediations WHERE id >= $1 AND id < $1 || '~' ORDER BY id LIMIT 2";

@@ -94,7 +94,7 @@ pub async fn run(arguments: &FixArguments, config: &Config, output: Output) -> R
 }
 
 async fn one(fixer: &Fixer, plan: Plan) -> Result<Remediation, Failure> {
-    let mut remediation = fixer.begin(plan, "the local user").await?;
+    let mut remediation = fixer.begin(plan, super::BY).await?;
     go_on(fixer, &mut remediation).await?;
     Ok(remediation)
 }

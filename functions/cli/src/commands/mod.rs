@@ -1,5 +1,7 @@
 //! The commands, one file each.
 
+mod approvals;
+mod audit;
 mod backlog;
 mod catalog;
 mod config;
@@ -15,7 +17,9 @@ mod roles;
 mod rules;
 mod script;
 mod serve;
+mod stop;
 mod unreadable;
+mod work;
 
 use crate::{
     args::{Arguments, Command},
@@ -23,6 +27,9 @@ use crate::{
     output::Output,
     setup,
 };
+
+/// Who runs commands, until people have names: whoever may use the store.
+const BY: &str = "the local user";
 
 /// Runs a command.
 pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
@@ -48,6 +55,15 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
                 Command::Fix(arguments) => fix::run(&arguments, &config, output).await,
                 Command::Script(arguments) => script::run(&arguments, &config, output).await,
                 Command::Roles(arguments) => roles::run(&arguments, &config, output),
+                Command::Sweep => work::sweep(&config, output).await,
+                Command::Work { command } => work::run(command, &config, output).await,
+                Command::Approvals { id } => approvals::run(id.as_deref(), &config, output).await,
+                Command::Approve { id, plan } => approvals::answer(&id, &plan, None, &config, output).await,
+                Command::Deny { id, plan, why } => approvals::answer(&id, &plan, Some(why), &config, output).await,
+                Command::Stop { why } => stop::stop(&why, &config, output).await,
+                Command::Resume => stop::resume(&config, output).await,
+                Command::Audit(command) => audit::run(&command, &config, output).await,
+                Command::Recent { id, since } => audit::recent(&id, &since, &config, output).await,
                 Command::Undo { id } => fix::undo(&id, &config, output).await,
                 Command::Remediations(arguments) => remediations::run(&arguments, &config, output).await,
                 Command::Unreadable(command) => unreadable::run(command, &config, output).await,

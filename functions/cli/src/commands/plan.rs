@@ -92,6 +92,8 @@ async fn open_ones(
     keep(arguments.out.as_deref(), &plans, output)?;
     if output.format() == Format::Json {
         output.json(&plans.iter().map(|(plan, why)| json!({ "plan": plan, "why": why })).collect::<Vec<_>>())?;
+    } else if rows.is_empty() {
+        output.say(&format!("no open problem that {} would close", file.fix.id));
     } else {
         output.table(&[("resource", 30, 80), ("plan", 20, 70)], &rows);
         output.say(&format!("{} of {} to write", plans.len(), counted(problems.len(), "open problem")));

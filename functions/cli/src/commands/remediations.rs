@@ -106,8 +106,14 @@ fn one(r: &Remediation, output: Output) -> Result<Exit, Failure> {
 
 fn tone(state: State) -> Tone {
     match state {
-        State::Set | State::Undone => Tone::Good,
+        State::Set | State::Healthy | State::Undone => Tone::Good,
+        State::Observed => Tone::Plain,
         State::Failed | State::Parked => Tone::Alarm,
-        State::Planned | State::Applying | State::Applied | State::Undoing | State::Superseded => Tone::Warn,
+        State::AwaitingApproval
+        | State::Planned
+        | State::Applying
+        | State::Applied
+        | State::Undoing
+        | State::Superseded => Tone::Warn,
     }
 }

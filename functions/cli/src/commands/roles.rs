@@ -59,6 +59,9 @@ pub fn run(arguments: &args::Roles, config: &Config, output: Output) -> Result<E
         output.json(&all)?;
         return Ok(Exit::Ok);
     }
+    if all.is_empty() {
+        output.say("these fixes make no calls in that cloud: nothing has to be granted");
+    }
     for (cloud, steps) in &all {
         for (step, role) in steps.as_object().into_iter().flatten() {
             let kind = match cloud.as_str() {

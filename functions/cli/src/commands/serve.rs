@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use amend_pipeline::{Config, Pipeline, accept::Retried};
+use amend_pipeline::{Config, Pipeline, accept::Retried, fixer::Fixer};
 use amend_web::App;
-use tokio::{net::TcpListener, time::MissedTickBehavior};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::MissedTickBehavior};
 use tracing::{info, warn};
 
 use crate::{
@@ -20,12 +20,58 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
         config.listen = format!("127.0.0.1:{port}");
     }
     let listener = listen(&config.listen).await?;
-    let pipeline = Arc::new(setup::pipeline_with(&config, &setup::clouds(&config, output), output).await?);
+    let clouds = setup::clouds(&config, output);
+    let pipeline = Arc::new(setup::pipeline_with(&config, &clouds, output).await?);
+    let fixer = setup::fixer_with(&config, clouds, output).await?;
     output.note(&format!("amend listens on http://{}", address(&listener)?));
     let retries = tokio::spawn(retry_now_and_then(Arc::clone(&pipeline)));
+    let (end, ended) = watch::channel(false);
+    let mut workers = JoinSet::new();
+    for _ in 0..WORKERS {
+        workers.spawn(work(fixer.another(), ended.clone()));
+    }
+    let noting = tokio::spawn(note_heads(fixer, config.clone()));
     let served = serve_until_stopped(listener, pipeline, &config).await;
     retries.abort();
+    noting.abort();
+    // What is being done is done; nothing new is taken up.
+    let _ = end.send(true);
+    while workers.join_next().await.is_some() {}
     served.map(|()| Exit::Ok)
+}
+
+/// How many pieces of work are done at once.
+const WORKERS: usize = 4;
+/// How often it is looked for work. The stop switch works as fast.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Does what is due, until the service ends.
+async fn work(fixer: Fixer, mut ended: watch::Receiver<bool>) {
+    while !*ended.borrow() {
+        let wait = match fixer.work(None).await {
+            Ok(Some(_)) => continue,
+            Ok(None) => LOOK,
+            Err(error) => {
+                warn!(error = setup::whole(&error), "work cannot be done");
+                LOOK.saturating_mul(10)
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = ended.changed() => {}
+        }
+    }
+}
+
+/// Writes the end of the audit trail to its second place, every minute.
+async fn note_heads(fixer: Fixer, config: Config) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        ticks.tick().await;
+        if let Err(failure) = super::work::note_head(&fixer, &config).await {
+            warn!(error = failure.message, "the end of the audit trail was not noted");
+        }
+    }
 }
 
 /// How often what lacks facts is decided again.

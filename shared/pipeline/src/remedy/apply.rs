@@ -5,7 +5,8 @@ use std::time::Duration;
 use amend_cloud::Effect;
 use amend_domain::{
     digest,
-    plan::{Change, Made, MadeOutcome, Plan, PlannedCall, Remediation, Standing, State, Verdict},
+    plan::{Asked, Change, Made, MadeOutcome, Plan, PlannedCall, Remediation, Standing, State, Verdict},
+    rule::Mode,
 };
 use amend_models::Call;
 use jiff::Timestamp;
@@ -27,21 +28,30 @@ impl Remedy {
         &self,
         id: &str,
         plan: Plan,
-        by: &str,
+        asked: impl Into<Asked>,
         journal: &dyn Journal,
     ) -> Result<Remediation, RemedyError> {
         let now = self.now();
+        let Asked { by, problem, rule, mode, until } = asked.into();
         let mut remediation = Remediation {
             id: id.into(),
             plan,
-            by: by.into(),
-            state: State::Planned,
+            by,
+            problem,
+            rule,
+            mode,
+            answer: None,
+            state: match mode {
+                Some(Mode::Observe) => State::Observed,
+                Some(Mode::Approve) => State::AwaitingApproval,
+                Some(Mode::Enforce) | None => State::Planned,
+            },
             revision: 0,
             begun: now,
             changed: now,
             made: Vec::new(),
             due: None,
-            until: None,
+            until,
             failing: false,
             back: Vec::new(),
             why: None,
@@ -70,9 +80,15 @@ impl Remedy {
                 State::Applying => self.next_call(remediation, journal, deadline).await?,
                 State::Applied => self.verify(remediation, journal).await?,
                 State::Undoing => self.go_back(remediation, journal, deadline).await?,
-                State::Set | State::Failed | State::Undone | State::Superseded | State::Parked => {
-                    return Ok(Next::Done);
-                }
+                // A person must say something first, or nothing happens any more.
+                State::AwaitingApproval
+                | State::Observed
+                | State::Set
+                | State::Healthy
+                | State::Failed
+                | State::Undone
+                | State::Superseded
+                | State::Parked => return Ok(Next::Done),
             };
             if let Some(at) = wait {
                 return Ok(Next::Again { at });

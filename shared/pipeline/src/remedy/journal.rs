@@ -2,9 +2,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use amend_domain::plan::Remediation;
+use amend_domain::{plan::Remediation, work::Lease};
 use amend_store::{Store, StoreError};
 use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Remedy, RemedyError};
 
@@ -18,13 +19,38 @@ pub trait Journal: Send + Sync {
     async fn keep(&self, remediation: &Remediation) -> Result<(), StoreError>;
 }
 
-/// Keeps records in the store.
-pub struct StoreJournal<'a>(pub &'a dyn Store);
+/// How long somebody who keeps a record may be at it before another takes it up. Longer than any call
+/// of a cloud takes (100 s), so that what was begun in time ends in time.
+pub const LEASE: SignedDuration = SignedDuration::from_secs(150);
+
+/// Keeps records in the store, for whoever has the lease: each step renews it.
+pub struct StoreJournal<'a> {
+    /// The store.
+    pub store: &'a dyn Store,
+    /// The lease.
+    pub lease: &'a Lease,
+}
 
 #[async_trait]
 impl Journal for StoreJournal<'_> {
     async fn keep(&self, remediation: &Remediation) -> Result<(), StoreError> {
-        self.0.keep_remediation(remediation).await
+        let until = remediation.changed.saturating_add(LEASE).unwrap_or(Timestamp::MAX);
+        self.store.keep_remediation(remediation, self.lease, until).await
+    }
+}
+
+/// Keeps the first record of a remediation that came of a piece of work.
+pub struct FirstRecord<'a> {
+    /// The store.
+    pub store: &'a dyn Store,
+    /// The lease of the work that ends with it.
+    pub from: &'a Lease,
+}
+
+#[async_trait]
+impl Journal for FirstRecord<'_> {
+    async fn keep(&self, remediation: &Remediation) -> Result<(), StoreError> {
+        self.store.begin_remediation(remediation, self.from).await
     }
 }
 

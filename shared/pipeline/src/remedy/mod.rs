@@ -33,7 +33,7 @@ use amend_store::StoreError;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-pub use journal::{Journal, Memory, StoreJournal};
+pub use journal::{FirstRecord, Journal, LEASE, Memory, StoreJournal};
 pub use locate::locate;
 pub use observe::Observed;
 

@@ -23,10 +23,10 @@ impl Remedy {
     ) -> Result<Next, RemedyError> {
         match remediation.state {
             State::Undoing => {}
-            State::Set | State::Applied | State::Parked if self.fix.undo.is_empty() => {
+            State::Set | State::Healthy | State::Applied | State::Parked if self.fix.undo.is_empty() => {
                 return Err(self.state(remediation, "its fix cannot be undone"));
             }
-            State::Set | State::Applied | State::Parked => {
+            State::Set | State::Healthy | State::Applied | State::Parked => {
                 remediation.state = State::Undoing;
                 remediation.failing = false;
                 (remediation.why, remediation.due) = (None, None);
@@ -36,7 +36,13 @@ impl Remedy {
                 remediation.until = Some(later(self.now(), self.fix.verify_within));
                 let _: Kept = self.keep(remediation, journal).await?;
             }
-            State::Planned | State::Applying | State::Failed | State::Undone | State::Superseded => {
+            State::Observed
+            | State::AwaitingApproval
+            | State::Planned
+            | State::Applying
+            | State::Failed
+            | State::Undone
+            | State::Superseded => {
                 return Err(self.state(remediation, "nothing of it is there to be undone"));
             }
         }

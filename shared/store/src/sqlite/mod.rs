@@ -1,13 +1,17 @@
 //! SQLite: one file, one writer, for a single process. WAL, so that readers never wait.
 
+mod work;
+
 use std::{path::Path, str::FromStr, time::Duration};
 
 use amend_domain::{
     Assessment, Problem, ProblemId, ResourceId,
     assessment::Version,
+    audit::{Entry, Head, Record},
     plan::Remediation,
-    problem::{Place, State},
+    problem::{Closed, Place, State},
     thing::Read,
+    work::{After, Lease, Stop, Work, WorkKind},
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -119,7 +123,11 @@ fn parked(row: &SqliteRow) -> Result<Parked, StoreError> {
     Ok(parked)
 }
 
-async fn put_problem(transaction: &mut Transaction<'_, Driver>, problem: &Problem) -> Result<(), StoreError> {
+async fn put_problem(
+    transaction: &mut Transaction<'_, Driver>,
+    problem: &Problem,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let rank = |level: Option<u8>| level.map_or(0, |level| i64::from(level).saturating_add(1));
     sqlx::query(sql::PUT_PROBLEM)
         .bind(problem.tenant.as_str())
@@ -138,7 +146,17 @@ async fn put_problem(transaction: &mut Transaction<'_, Driver>, problem: &Proble
         .execute(&mut **transaction)
         .await
         .map_err(failed("write a problem"))?;
+    work::queue_problem(transaction, problem).await?;
+    if problem.state == State::Closed(Closed::Healthy) {
+        work::confirm(transaction, problem, now).await?;
+    }
     Ok(())
+}
+
+/// Somebody used the stop switch.
+fn switched(at: Timestamp, by: &str, what: &str, why: &str) -> Entry {
+    let detail = if why.is_empty() { serde_json::Value::Null } else { serde_json::json!({ "why": why }) };
+    Entry { at, who: by.into(), what: what.into(), subject: "everything".into(), resource: None, account: None, detail }
 }
 
 async fn put_parked(transaction: &mut Transaction<'_, Driver>, one: &Parked) -> Result<(), StoreError> {
@@ -227,7 +245,7 @@ async fn settle_one(
     if !problem.determine(assessment, decision.clone(), now) {
         return Ok(None);
     }
-    put_problem(transaction, &problem).await?;
+    put_problem(transaction, &problem, now).await?;
     put_decision(transaction, change, &problem_id, &name, now).await?;
     Ok(Some(problem))
 }
@@ -288,7 +306,7 @@ async fn record_one(
     let was_open = previous.as_ref().is_some_and(|problem| problem.state == State::Open);
     let problem = Problem::advance(previous, assessment, setting, decision.clone(), *truth, now);
     if let Some(problem) = &problem {
-        put_problem(transaction, problem).await?;
+        put_problem(transaction, problem, now).await?;
     }
     put_decision(transaction, change, &problem_id, &name, now).await?;
     let is_open = problem.as_ref().is_some_and(|problem| problem.state == State::Open);
@@ -390,7 +408,7 @@ impl Store for Sqlite {
                 .map_err(failed("release from the backlog"))?;
             for mut problem in bodies::<Problem>("problems", &rows)? {
                 if problem.release(now) {
-                    put_problem(&mut transaction, &problem).await?;
+                    put_problem(&mut transaction, &problem, now).await?;
                     released.push(problem);
                 }
             }
@@ -431,27 +449,140 @@ impl Store for Sqlite {
             .map_err(failed("read archived rules"))
     }
 
-    async fn keep_remediation(&self, remediation: &Remediation) -> Result<(), StoreError> {
-        let fail = failed("keep a remediation");
-        let revision = i64::try_from(remediation.revision).unwrap_or(i64::MAX);
-        let body = write("remediations", remediation)?;
-        let due = remediation.due.map(Timestamp::as_microsecond);
-        let query = if revision == 1 {
-            sqlx::query(sql::ADD_REMEDIATION)
-                .bind(&*remediation.id)
-                .bind(remediation.plan.at.resource.as_str())
-                .bind(&*remediation.plan.fix)
-                .bind(remediation.state.as_str())
-                .bind(revision)
-                .bind(remediation.begun.as_microsecond())
-                .bind(due)
-                .bind(body)
-        } else {
-            let query = sqlx::query(sql::PUT_REMEDIATION).bind(&*remediation.id);
-            query.bind(remediation.state.as_str()).bind(revision).bind(due).bind(body)
-        };
-        let done = query.execute(&self.writer).await.map_err(fail)?;
-        if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Overtaken { id: remediation.id.to_string() }) }
+    async fn keep_remediation(&self, r: &Remediation, lease: &Lease, until: Timestamp) -> Result<(), StoreError> {
+        let mut transaction = self.begin("keep a remediation").await?;
+        work::not_stopped(&mut transaction, r).await?;
+        work::renew(&mut transaction, r, lease, until).await?;
+        work::put_remediation(&mut transaction, r).await?;
+        work::add_audit(&mut transaction, Entry::of(r)).await?;
+        transaction.commit().await.map_err(failed("keep a remediation"))
+    }
+
+    async fn begin_remediation(&self, r: &Remediation, from: &Lease) -> Result<(), StoreError> {
+        let mut transaction = self.begin("keep a remediation").await?;
+        work::not_stopped(&mut transaction, r).await?;
+        work::put_remediation(&mut transaction, r).await?;
+        work::hand_over(&mut transaction, r, from).await?;
+        work::add_audit(&mut transaction, Entry::of(r)).await?;
+        transaction.commit().await.map_err(failed("keep a remediation"))
+    }
+
+    async fn enforced_since(&self, since: Timestamp) -> Result<u64, StoreError> {
+        let count: i64 = sqlx::query_scalar(sql::COUNT_ENFORCED)
+            .bind(since.as_microsecond())
+            .fetch_one(&self.readers)
+            .await
+            .map_err(failed("count remediations"))?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
+    async fn claim(&self, holder: &str, now: Timestamp, until: Timestamp) -> Result<Option<(Work, Lease)>, StoreError> {
+        let mut transaction = self.begin("take up work").await?;
+        let row = sqlx::query(sql::CLAIM_WORK)
+            .bind(holder)
+            .bind(until.as_microsecond())
+            .bind(now.as_microsecond())
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(failed("take up work"))?;
+        let Some(row) = row else { return Ok(None) };
+        let (work, fence) = work::work_of(&row)?;
+        transaction.commit().await.map_err(failed("take up work"))?;
+        let lease = Lease { key: work.key.clone(), holder: holder.to_owned(), fence };
+        Ok(Some((work, lease)))
+    }
+
+    async fn lease(
+        &self,
+        remediation: &str,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>, StoreError> {
+        let (kind, key) = (WorkKind::Advance, WorkKind::Advance.key(remediation));
+        let fence: Option<i64> = sqlx::query_scalar(sql::LEASE_WORK)
+            .bind(&key)
+            .bind(kind.as_str())
+            .bind(remediation)
+            .bind(0_i64)
+            .bind(now.as_microsecond())
+            .bind(holder)
+            .bind(until.as_microsecond())
+            .fetch_optional(&self.writer)
+            .await
+            .map_err(failed("take up a remediation"))?;
+        Ok(fence.map(|fence| Lease { key, holder: holder.to_owned(), fence }))
+    }
+
+    async fn leave(&self, lease: &Lease, after: &After, now: Timestamp) -> Result<(), StoreError> {
+        let mut transaction = self.begin("leave work").await?;
+        work::leave(&mut transaction, lease, after, now).await?;
+        transaction.commit().await.map_err(failed("leave work"))
+    }
+
+    async fn work(&self, limit: u32) -> Result<Vec<Work>, StoreError> {
+        let rows = sqlx::query(sql::LIST_WORK).bind(i64::from(limit)).fetch_all(&self.readers).await;
+        let rows = rows.map_err(failed("list work"))?;
+        rows.iter().map(|row| work::work_of(row).map(|(work, _)| work)).collect()
+    }
+
+    async fn retry_work(&self, key: Option<&str>, now: Timestamp) -> Result<u64, StoreError> {
+        let query = sqlx::query(sql::RETRY_WORK).bind(key.unwrap_or_default()).bind(now.as_microsecond());
+        let done = query.execute(&self.writer).await.map_err(failed("try work again"))?;
+        Ok(done.rows_affected())
+    }
+
+    async fn stopped(&self) -> Result<Option<Stop>, StoreError> {
+        let body: Option<String> = sqlx::query_scalar(sql::GET_STOP)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(failed("read the stop switch"))?;
+        body.map(|body| read("stops", &body)).transpose()
+    }
+
+    async fn stop(&self, stop: &Stop) -> Result<Stop, StoreError> {
+        let mut transaction = self.begin("stop everything").await?;
+        let done = sqlx::query(sql::PUT_STOP).bind(write("stops", stop)?).execute(&mut *transaction).await;
+        if done.map_err(failed("stop everything"))?.rows_affected() == 1 {
+            let entry = switched(stop.at, &stop.by, "stop", &stop.why);
+            work::add_audit(&mut transaction, entry).await?;
+        }
+        let holds = work::stopped(&mut transaction).await?;
+        transaction.commit().await.map_err(failed("stop everything"))?;
+        Ok(holds.unwrap_or_else(|| stop.clone()))
+    }
+
+    async fn resume(&self, by: &str, now: Timestamp) -> Result<Option<Stop>, StoreError> {
+        let mut transaction = self.begin("go on").await?;
+        let was = work::stopped(&mut transaction).await?;
+        if was.is_some() {
+            sqlx::query(sql::DROP_STOP).execute(&mut *transaction).await.map_err(failed("go on"))?;
+            work::add_audit(&mut transaction, switched(now, by, "resume", "")).await?;
+        }
+        transaction.commit().await.map_err(failed("go on"))?;
+        Ok(was)
+    }
+
+    async fn audit(&self, after: u64, limit: u32) -> Result<Vec<Record>, StoreError> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let rows = sqlx::query(sql::LIST_AUDIT).bind(after).bind(i64::from(limit)).fetch_all(&self.readers).await;
+        bodies("the audit trail", &rows.map_err(failed("read the audit trail"))?)
+    }
+
+    async fn audit_of(&self, resource_or_account: &str, since: Timestamp) -> Result<Vec<Record>, StoreError> {
+        let query = sqlx::query(sql::RECENT_AUDIT).bind(resource_or_account).bind(since.as_microsecond());
+        bodies("the audit trail", &query.fetch_all(&self.readers).await.map_err(failed("read the audit trail"))?)
+    }
+
+    async fn audit_head(&self) -> Result<Head, StoreError> {
+        let last: Option<(i64, String)> = sqlx::query_as(sql::LAST_AUDIT)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(failed("read the audit trail"))?;
+        Ok(last.map_or_else(Head::default, |(seq, digest)| Head {
+            seq: u64::try_from(seq).unwrap_or_default(),
+            digest: digest.into(),
+        }))
     }
 
     async fn find_remediations(&self, id: &str) -> Result<Vec<Remediation>, StoreError> {

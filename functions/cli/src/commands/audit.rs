@@ -1,0 +1,159 @@
+//! `amend audit` and `amend recent`: what was done, by whom and why, and whether that is all.
+
+use amend_domain::{ResourceId, ScopeId, Timeframe, audit::Record, plan::State};
+use amend_pipeline::{
+    Config,
+    audit::{self, AuditError},
+};
+use amend_store::Store as _;
+use serde_json::{Value, json};
+
+use crate::{
+    args::{AuditCommand, Format},
+    failure::{Exit, Failure},
+    output::{Output, Tone, counted},
+    setup,
+};
+
+/// Runs `amend audit`.
+pub async fn run(command: &AuditCommand, config: &Config, output: Output) -> Result<Exit, Failure> {
+    let store = setup::store(config).await?;
+    match command {
+        AuditCommand::List { limit } => {
+            let last = store.audit_head().await?.seq;
+            let records = store.audit(last.saturating_sub(u64::from(*limit)), *limit).await?;
+            if output.format() == Format::Json {
+                output.json(&records)?;
+            } else if records.is_empty() {
+                output.say("nothing was done yet");
+            } else {
+                table(&records, output);
+            }
+        }
+        AuditCommand::Verify { heads } => {
+            let heads = heads.as_deref().or(config.audit_heads.as_deref());
+            let verified = match audit::verify(&store, heads).await {
+                Ok(verified) => verified,
+                // The answer is no, and says where.
+                Err(AuditError::Broken(broken)) => {
+                    if output.format() == Format::Json {
+                        output.json(&json!({ "broken": broken.to_string() }))?;
+                    } else {
+                        output.say(&output.toned(Tone::Alarm, &format!("the audit trail is broken: {broken}")));
+                    }
+                    return Ok(Exit::No);
+                }
+                Err(error) => return Err(failure(error)),
+            };
+            if output.format() == Format::Json {
+                output.json(&verified)?;
+            } else {
+                let noted = match (heads, verified.noted) {
+                    (None, _) => "; no second place is configured (`audit.heads`)".to_owned(),
+                    (Some(_), noted) => format!("; {} in the second place, and all fit", counted(noted, "end")),
+                };
+                let whole = format!(
+                    "the audit trail is whole: {}{noted}",
+                    counted(usize::try_from(verified.records).unwrap_or(usize::MAX), "record")
+                );
+                output.say(&output.toned(Tone::Good, &whole));
+                output.say(&format!("  its end is {}", verified.head));
+            }
+        }
+        AuditCommand::Export => {
+            let mut after = 0;
+            loop {
+                let records = store.audit(after, 1_000).await?;
+                let Some(last) = records.last() else { break };
+                after = last.seq;
+                for record in &records {
+                    let line = serde_json::to_string(record).map_err(|error| {
+                        Failure::new("a record cannot be written as JSON", Some(Box::new(error)), None)
+                    })?;
+                    output.line(&line);
+                }
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// Runs `amend recent`.
+pub async fn recent(id: &str, since: &str, config: &Config, output: Output) -> Result<Exit, Failure> {
+    let time = Timeframe::parse(since).map_err(|error| {
+        Failure::new(format!("`{since}` is no length of time"), Some(Box::new(error)), Some("write it as `2h` or `3d`"))
+    })?;
+    let store = setup::store(config).await?;
+    let from =
+        setup::now().saturating_sub(jiff::SignedDuration::from_secs(time.seconds())).unwrap_or(jiff::Timestamp::MIN);
+    let scope = ScopeId::parse(id).ok().filter(|scope| scope.account() == Some(scope.as_str()));
+    let resource = ResourceId::new(id);
+    let name = scope.as_ref().map_or(resource.as_str(), ScopeId::as_str);
+    let records = store.audit_of(name, from).await?;
+    if output.format() == Format::Json {
+        output.json(&records)?;
+        return Ok(Exit::Ok);
+    }
+    if records.is_empty() {
+        output.say(&format!("no: Amend did nothing to {name} in the last {since}"));
+        return Ok(Exit::Ok);
+    }
+    table(&records, output);
+    let mut seen = Vec::new();
+    for record in records.iter().rev().filter(|record| !seen.contains(&record.entry.subject)).collect::<Vec<_>>() {
+        let subject = &record.entry.subject;
+        if seen.contains(subject) {
+            continue;
+        }
+        seen.push(subject.clone());
+        let found = store.find_remediations(subject).await?;
+        if found.iter().any(|r| r.id == *subject && matches!(r.state, State::Set | State::Healthy | State::Parked)) {
+            output.say(&format!("undo it with `amend undo {subject}`"));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn table(records: &[Record], output: Output) {
+    let rows: Vec<_> = records
+        .iter()
+        .map(|record| {
+            let entry = &record.entry;
+            let call = entry.detail.get("call").and_then(|call| call.get("call")?.as_str());
+            let why = entry.detail.get("why").and_then(Value::as_str);
+            let detail = match (call, why) {
+                (_, Some(why)) => why.to_owned(),
+                (Some(call), None) => call.to_owned(),
+                (None, None) => entry.detail.get("fix").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            };
+            let short = output.format() == Format::Human;
+            let name = |id: &ResourceId| if short { id.short_name().to_owned() } else { id.to_string() };
+            let resource = entry.resource.as_ref().map_or_else(|| entry.subject.to_string(), name);
+            vec![
+                (record.seq.to_string(), Tone::Dim),
+                (entry.at.strftime("%Y-%m-%d %H:%M:%S").to_string(), Tone::Dim),
+                (entry.who.to_string(), Tone::Plain),
+                (entry.what.to_string(), Tone::Plain),
+                (resource, Tone::Plain),
+                (detail, Tone::Plain),
+            ]
+        })
+        .collect();
+    output.table(
+        &[
+            ("#", 4, 8),
+            ("when (UTC)", 19, 19),
+            ("who", 8, 20),
+            ("what", 16, 30),
+            ("resource", 20, 60),
+            ("detail", 20, 60),
+        ],
+        &rows,
+    );
+}
+
+/// An error of the trail, for people.
+pub fn failure(error: AuditError) -> Failure {
+    let cause = std::error::Error::source(&error).map(|source| setup::whole(source).into());
+    Failure::new(error.to_string(), cause, None)
+}

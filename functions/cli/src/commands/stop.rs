@@ -1,0 +1,44 @@
+//! `amend stop` and `amend resume`: the switch that ends all writing, and lets it go on.
+
+use amend_domain::work::Stop;
+use amend_pipeline::Config;
+use amend_store::Store as _;
+use serde_json::json;
+
+use crate::{
+    args::Format,
+    commands::BY,
+    failure::{Exit, Failure},
+    output::{Output, Tone},
+    setup,
+};
+
+/// Runs `amend stop`.
+pub async fn stop(why: &str, config: &Config, output: Output) -> Result<Exit, Failure> {
+    let store = setup::store(config).await?;
+    let holds = store.stop(&Stop { by: BY.into(), at: setup::now(), why: why.into() }).await?;
+    if output.format() == Format::Json {
+        output.json(&json!({ "stopped": holds }))?;
+    } else {
+        let when = holds.at.strftime("%Y-%m-%d %H:%M UTC");
+        let line = format!("everything is stopped since {when} by {}: {}", holds.by, holds.why);
+        output.say(&output.toned(Tone::Alarm, &line));
+        output.say("No call that writes is sent any more, undoing included. `amend resume` lets it go on.");
+    }
+    Ok(Exit::Ok)
+}
+
+/// Runs `amend resume`.
+pub async fn resume(config: &Config, output: Output) -> Result<Exit, Failure> {
+    let store = setup::store(config).await?;
+    let was = store.resume(BY, setup::now()).await?;
+    if output.format() == Format::Json {
+        output.json(&json!({ "was": was }))?;
+        return Ok(Exit::Ok);
+    }
+    match was {
+        Some(stop) => output.say(&format!("everything goes on; it was stopped by {}: {}", stop.by, stop.why)),
+        None => output.say("nothing was stopped"),
+    }
+    Ok(Exit::Ok)
+}

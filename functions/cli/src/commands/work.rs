@@ -1,0 +1,107 @@
+//! `amend sweep` and `amend work`: what is to be done next, and doing it.
+
+use amend_domain::work::{After, Work};
+use amend_pipeline::{Config, audit, fixer::Fixer};
+use amend_store::Store as _;
+use serde_json::json;
+
+use crate::{
+    args::{Format, WorkCommand},
+    failure::{Exit, Failure},
+    output::{Output, Tone, counted},
+    setup,
+};
+
+/// Runs `amend sweep`: decides what lacked facts, and does what is due.
+pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
+    let clouds = setup::clouds(config, output);
+    let retried = setup::pipeline_with(config, &clouds, output).await?.retry_undetermined().await?;
+    let fixer = setup::fixer_with(config, clouds, output).await?;
+    let stopped = fixer.store().stopped().await?;
+    let (mut done, mut later, mut parked) = (0_usize, 0_usize, 0_usize);
+    while let Some((_, after)) = fixer.work(None).await? {
+        let count = match after {
+            After::Done | After::Afresh { .. } => &mut done,
+            After::Later { .. } | After::Again { .. } => &mut later,
+            After::Parked { .. } => &mut parked,
+        };
+        *count = count.saturating_add(1);
+    }
+    note_head(&fixer, config).await?;
+    if output.format() == Format::Json {
+        output.json(&json!({ "decided": retried.settled, "done": done, "put_off": later, "parked": parked, "stopped": stopped }))?;
+        return Ok(Exit::Ok);
+    }
+    if let Some(stop) = stopped {
+        output.note(
+            &output
+                .toned(Tone::Warn, &format!("everything is stopped by {} ({}): nothing was done", stop.by, stop.why)),
+        );
+    } else if config.remediate.most.is_none() {
+        output.note("nothing is done by itself: `remediate.most` is off");
+    }
+    output.say(&format!(
+        "{} done, {later} put off, {parked} parked",
+        counted(done, "piece of work").replace("piece of works", "pieces of work")
+    ));
+    Ok(Exit::Ok)
+}
+
+/// Writes the end of the audit trail to its second place.
+pub async fn note_head(fixer: &Fixer, config: &Config) -> Result<(), Failure> {
+    if let Some(path) = &config.audit_heads {
+        audit::note_head(fixer.store(), path, fixer.now()).await.map_err(super::audit::failure)?;
+    }
+    Ok(())
+}
+
+/// Runs `amend work`.
+pub async fn run(command: Option<WorkCommand>, config: &Config, output: Output) -> Result<Exit, Failure> {
+    let store = setup::store(config).await?;
+    if let Some(WorkCommand::Retry { key }) = command {
+        let retried = store.retry_work(key.as_deref(), setup::now()).await?;
+        if output.format() == Format::Json {
+            output.json(&json!({ "retried": retried }))?;
+        } else {
+            output.say(&format!("{retried} to be tried again"));
+        }
+        return Ok(if retried == 0 && key.is_some() { Exit::No } else { Exit::Ok });
+    }
+    let all = store.work(1_000).await?;
+    if output.format() == Format::Json {
+        output.json(&json!({ "work": all, "stopped": store.stopped().await? }))?;
+        return Ok(Exit::Ok);
+    }
+    if let Some(stop) = store.stopped().await? {
+        let when = stop.at.strftime("%Y-%m-%d %H:%M UTC");
+        output.note(
+            &output.toned(Tone::Warn, &format!("everything is stopped since {when} by {}: {}", stop.by, stop.why)),
+        );
+    }
+    if all.is_empty() {
+        output.say("there is nothing to do");
+        return Ok(Exit::Ok);
+    }
+    let rows: Vec<_> = all.iter().map(row).collect();
+    output.table(&[("work", 24, 44), ("when (UTC)", 16, 16), ("state", 8, 20), ("why", 20, 80)], &rows);
+    Ok(Exit::Ok)
+}
+
+fn row(work: &Work) -> Vec<(String, Tone)> {
+    let (state, tone) = match (work.parked, work.taken_until) {
+        (Some(_), _) => ("parked".to_owned(), Tone::Alarm),
+        (None, Some(_)) => ("taken up".to_owned(), Tone::Good),
+        (None, None) if work.attempts > 0 => (format!("{} tried", counted_times(work.attempts)), Tone::Warn),
+        (None, None) => ("waits".to_owned(), Tone::Plain),
+    };
+    vec![
+        (work.key.clone(), Tone::Plain),
+        (work.due.strftime("%Y-%m-%d %H:%M").to_string(), Tone::Dim),
+        (state, tone),
+        (work.why.clone().unwrap_or_default(), Tone::Plain),
+    ]
+}
+
+fn counted_times(times: u32) -> String {
+    if times == 1 { "once".to_owned() } else { format!("{times} times") }
+}

@@ -1,0 +1,211 @@
+//! The audit trail: one record for each step, chained by digests, so that none can be changed, moved or
+//! left out unseen.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    digest,
+    plan::{MadeOutcome, Remediation, diff},
+    resource::{AccountId, ResourceId},
+};
+
+/// What is recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When.
+    pub at: Timestamp,
+    /// Who did it: a person as they were named, or `amend`.
+    pub who: Box<str>,
+    /// What was done: `remediation.planned`, `remediation.sent`, `stop`.
+    pub what: Box<str>,
+    /// To what: a remediation's id, or a switch.
+    pub subject: Box<str>,
+    /// The resource, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<ResourceId>,
+    /// Its account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountId>,
+    /// Everything else.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub detail: Value,
+}
+
+/// A record of the trail.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its place: 1, 2, 3, …
+    pub seq: u64,
+    /// The digest of the record before; of the first, [`GENESIS`].
+    pub previous: Box<str>,
+    /// What is recorded.
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// The digest of all of the above.
+    pub digest: Box<str>,
+}
+
+/// What stands before the first record.
+pub const GENESIS: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The end of the trail, as it is written to a second place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The place of the last record.
+    pub seq: u64,
+    /// Its digest.
+    pub digest: Box<str>,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self { seq: 0, digest: GENESIS.into() }
+    }
+}
+
+/// What is covered by a record's digest.
+#[derive(Serialize)]
+struct Covered<'a> {
+    seq: u64,
+    previous: &'a str,
+    #[serde(flatten)]
+    entry: &'a Entry,
+}
+
+impl Record {
+    /// The record that comes after `head`.
+    ///
+    /// # Errors
+    /// When a value is no JSON.
+    pub fn after(head: &Head, entry: Entry) -> Result<Self, serde_json::Error> {
+        let seq = head.seq.saturating_add(1);
+        let digest = digest::digest(&Covered { seq, previous: &head.digest, entry: &entry })?.into();
+        Ok(Self { seq, previous: head.digest.clone(), entry, digest })
+    }
+
+    /// The trail's end, were this its last record.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head { seq: self.seq, digest: self.digest.clone() }
+    }
+}
+
+/// Where the trail is broken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// A record is not there.
+    #[error("record {0} is missing")]
+    Missing(u64),
+    /// A record does not follow the one before it: one of them was changed, or moved.
+    #[error("record {0} does not follow record {before}: one of them was changed or moved", before = .0.saturating_sub(1))]
+    Unchained(u64),
+    /// A record does not say any more what it said.
+    #[error("record {0} was changed: its digest does not fit")]
+    Changed(u64),
+    /// The trail was longer once, or went on another way.
+    #[error("record {0} is not the one that was written to the second place")]
+    NotAsNoted(u64),
+}
+
+/// Checks records as they come, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Verifier {
+    head: Head,
+}
+
+impl Verifier {
+    /// Looks at the next record.
+    ///
+    /// # Errors
+    /// Where the trail is broken.
+    pub fn next(&mut self, record: &Record) -> Result<(), Broken> {
+        let seq = self.head.seq.saturating_add(1);
+        if record.seq != seq {
+            return Err(Broken::Missing(seq));
+        }
+        let covered = Covered { seq: record.seq, previous: &record.previous, entry: &record.entry };
+        if digest::digest(&covered).ok().as_deref() != Some(&*record.digest) {
+            return Err(Broken::Changed(seq));
+        }
+        if record.previous != self.head.digest {
+            return Err(Broken::Unchained(seq));
+        }
+        self.head = record.head();
+        Ok(())
+    }
+
+    /// The end of what was looked at.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+}
+
+impl Entry {
+    /// A step of a remediation, as it is kept.
+    #[must_use]
+    pub fn of(r: &Remediation) -> Self {
+        let last = r.made.last();
+        // What a person said stands in the step that they took.
+        let answer = r.answer.as_ref().filter(|answer| answer.revision == r.revision);
+        let what = match last.map(|made| &made.outcome) {
+            _ if answer.is_some_and(|answer| answer.approved) => "remediation.approved".to_owned(),
+            _ if answer.is_some() => "remediation.denied".to_owned(),
+            Some(MadeOutcome::Sent) => "remediation.sent".to_owned(),
+            _ => format!("remediation.{}", r.state.as_str()),
+        };
+        let plan = &r.plan;
+        let mut detail = json!({
+            "revision": r.revision,
+            "state": r.state.as_str(),
+            "fix": plan.fix,
+            "plan": plan.digest,
+        });
+        if let Some(detail) = detail.as_object_mut() {
+            if r.revision == 1 {
+                detail.insert("fix_digest".into(), json!(plan.fix_digest));
+                detail.insert("mode".into(), json!(r.mode));
+                detail.insert("problem".into(), json!(r.problem));
+                detail.insert("rule".into(), json!(r.rule));
+                detail.insert("changes".into(), changes(r));
+            }
+            if let Some(made) = last {
+                detail.insert(
+                    "call".into(),
+                    json!({ "call": made.call, "digest": made.digest, "undo": made.undo, "outcome": made.outcome }),
+                );
+            }
+            if let Some(why) = &r.why {
+                detail.insert("why".into(), json!(why));
+            }
+        }
+        // Whoever asked for it begins it; what follows, the machine does.
+        let who = match answer {
+            Some(answer) => answer.by.clone(),
+            None if r.revision == 1 => r.by.clone(),
+            None => "amend".into(),
+        };
+        Self {
+            at: r.changed,
+            who,
+            what: what.into(),
+            subject: r.id.clone(),
+            resource: Some(plan.at.resource.clone()),
+            account: plan.at.account.clone(),
+            detail,
+        }
+    }
+}
+
+/// What would change, line by line; of what is sensitive, that it would.
+fn changes(r: &Remediation) -> Value {
+    let of = |change: &crate::plan::Change| {
+        if change.sensitive {
+            return vec![json!({ "path": change.setting, "sensitive": true })];
+        }
+        diff(&change.setting, &change.before, &change.then).into_iter().map(|line| json!(line)).collect()
+    };
+    r.plan.changes.iter().flat_map(of).collect()
+}

@@ -1,0 +1,294 @@
+//! What happens after a decision, when its time has come: plan, go as far as the rule lets, read back,
+//! have the source confirm it. One piece of work at a time, each by whoever takes it up.
+
+use amend_domain::{
+    Problem,
+    plan::{self, Asked, Plan, Remediation, State, Verdict},
+    problem::State as ProblemState,
+    rule::Mode,
+    work::{After, Lease, Work, WorkKind},
+};
+use amend_store::StoreError;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Map;
+use tracing::{info, warn};
+
+use crate::{
+    PipelineError, WhatNow,
+    fixer::Fixer,
+    remedy::{FirstRecord, LEASE, Next, RemedyError},
+};
+
+/// The first wait before work is tried again; each next one is twice as long.
+const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(30);
+/// The longest.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(1);
+/// After so many attempts that did not get on, a person must look.
+const MOST_ATTEMPTS: u32 = 12;
+/// When work is looked at again that somebody or something else must end first.
+pub(crate) const LATER: SignedDuration = SignedDuration::from_mins(2);
+
+/// What a person says of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Who.
+    pub by: String,
+    /// Why it may not be done; it may, if absent.
+    pub why_not: Option<String>,
+}
+
+impl Fixer {
+    /// Does the most urgent piece of work that is due. Starts no write near the `deadline`. Returns what
+    /// it was; nothing, where nothing is due, or nothing may be begun.
+    ///
+    /// # Errors
+    /// When the store does not answer; whatever was begun goes on later.
+    pub async fn work(&self, deadline: Option<Timestamp>) -> Result<Option<(Work, After)>, PipelineError> {
+        if self.limits.most.is_none() || self.store().stopped().await?.is_some() {
+            return Ok(None);
+        }
+        let now = self.now();
+        let Some((work, lease)) = self.store().claim(self.holder(), now, add(now, LEASE)).await? else {
+            return Ok(None);
+        };
+        let done = match work.kind {
+            WorkKind::Remedy => self.remedy_problem(&work, &lease).await,
+            WorkKind::Advance => self.advance_remediation(&work, &lease, deadline).await,
+        };
+        let after = match done {
+            Ok(after) => after,
+            // The lease is somebody else's by now, and so is the work.
+            Err(PipelineError::Store(StoreError::Overtaken { .. })) => return Ok(Some((work, After::Done))),
+            Err(PipelineError::Remedy(RemedyError::Store(StoreError::Overtaken { .. }))) => {
+                return Ok(Some((work, After::Done)));
+            }
+            Err(error) => self.put_off(&work, &error),
+        };
+        self.store().leave(&lease, &after, self.now()).await?;
+        info!(work = work.key, ?after, "work");
+        Ok(Some((work, after)))
+    }
+
+    /// What becomes of work that did not get on.
+    fn put_off(&self, work: &Work, error: &PipelineError) -> After {
+        let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+        let why =
+            std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ");
+        warn!(work = work.key, why, "work did not get on");
+        let stopped = matches!(
+            error,
+            PipelineError::Store(StoreError::Stopped(_))
+                | PipelineError::Remedy(RemedyError::Store(StoreError::Stopped(_)))
+        );
+        match error.what_now() {
+            WhatNow::Retry if stopped => After::Later { at: add(self.now(), LATER) },
+            WhatNow::Retry if work.attempts < MOST_ATTEMPTS => {
+                let doublings = work.attempts.saturating_sub(1).min(16);
+                let wait =
+                    FIRST_WAIT.saturating_mul(1_i32.checked_shl(doublings).unwrap_or(i32::MAX)).min(LONGEST_WAIT);
+                After::Again { at: add(self.now(), wait), why }
+            }
+            WhatNow::Retry | WhatNow::Park | WhatNow::Refuse => After::Parked { why },
+        }
+    }
+
+    /// Plans what would close a problem, and begins what its rule lets.
+    async fn remedy_problem(&self, work: &Work, lease: &Lease) -> Result<After, PipelineError> {
+        let Some(problem) = self.problem(&work.subject).await? else { return Ok(After::Done) };
+        // What was wanted then may not be wanted now.
+        let Some(begins) = problem.fix_begins() else { return Ok(After::Done) };
+        if begins > self.now() {
+            return Ok(After::Later { at: begins });
+        }
+        // A setting without a fix is for a ticket.
+        let Ok(file) = self.fix_of(&problem) else { return Ok(After::Done) };
+        let earlier = self.store().remediations(Some(problem.resource.id.as_str()), None, 100).await?;
+        let of_problem = |r: &&Remediation| r.problem.as_ref() == Some(&problem.id);
+        // The source may say for a day what is not so any more.
+        let window =
+            |r: &&Remediation| r.state == State::Set && add(r.changed, self.limits.confirm_within) > self.now();
+        if earlier.iter().filter(of_problem).any(|r| window(&r) || r.state == State::AwaitingApproval) {
+            return Ok(After::Done);
+        }
+        let plan = self.plan_problem(&problem, &Map::new()).await?;
+        match &plan.verdict {
+            Verdict::Compliant => return Ok(After::Done),
+            Verdict::Refused { why } => return Ok(After::Parked { why: why.clone() }),
+            Verdict::Write => {}
+        }
+        let policy = problem.decision.fix.map_or(Mode::Observe, |policy| policy.mode);
+        let ceiling = match file.fix.most() {
+            amend_domain::fix::Ceiling::Ticket => Mode::Observe,
+            amend_domain::fix::Ceiling::Approve => Mode::Approve,
+            amend_domain::fix::Ceiling::Enforce => Mode::Enforce,
+        };
+        let mode = policy.min(ceiling).min(self.limits.most.unwrap_or(Mode::Observe));
+        // The same plan shown again is no news.
+        let shown = |r: &&Remediation| r.state == State::Observed && r.plan.digest == plan.digest;
+        if mode == Mode::Observe && earlier.iter().filter(of_problem).any(|r| shown(&r)) {
+            return Ok(After::Done);
+        }
+        if mode == Mode::Enforce {
+            let hour_ago = self.now().saturating_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN);
+            if self.store().enforced_since(hour_ago).await? >= self.limits.per_hour {
+                let why = format!("{} were begun within an hour, and no more may be", self.limits.per_hour);
+                return Ok(After::Again { at: add(self.now(), SignedDuration::from_mins(10)), why });
+            }
+        }
+        self.begin_for(&problem, plan, mode, lease).await
+    }
+
+    /// Begins a remediation of a problem. The work that it came of ends in the same transaction.
+    async fn begin_for(
+        &self,
+        problem: &Problem,
+        plan: Plan,
+        mode: Mode,
+        lease: &Lease,
+    ) -> Result<After, PipelineError> {
+        let file = self.fix_of(problem)?;
+        let asked = Asked {
+            by: "amend".into(),
+            problem: Some(problem.id.clone()),
+            rule: problem.decision.rule.clone(),
+            mode: Some(mode),
+            until: (mode == Mode::Approve).then(|| add(self.now(), self.limits.approve_within)),
+        };
+        let remedy = self.remedy(file, plan.at.clone(), &plan.params)?;
+        let first = FirstRecord { store: self.store(), from: lease };
+        match remedy.begin(&self.next_id(), plan, asked, &first).await {
+            Ok(_) => Ok(After::Done),
+            // Another remediation of the resource goes on: it may do this, too.
+            Err(RemedyError::Store(StoreError::Overtaken { .. })) => Ok(After::Later { at: add(self.now(), LATER) }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes a remediation from its state to the next.
+    async fn advance_remediation(
+        &self,
+        work: &Work,
+        lease: &Lease,
+        deadline: Option<Timestamp>,
+    ) -> Result<After, PipelineError> {
+        let Some(mut r) =
+            self.store().find_remediations(&work.subject).await?.into_iter().find(|r| *r.id == *work.subject)
+        else {
+            return Ok(After::Done);
+        };
+        match r.state {
+            State::Set => return self.confirm_late(&mut r, lease).await,
+            State::AwaitingApproval => return self.nobody_answered(&mut r, lease).await,
+            _ => {}
+        }
+        Ok(match self.advance_with(&mut r, lease, deadline).await? {
+            Next::Again { at } => After::Later { at },
+            Next::Done => self.after(&r),
+        })
+    }
+
+    /// The time in which a person had to say whether it may be done is over: it is not done.
+    async fn nobody_answered(&self, r: &mut Remediation, lease: &Lease) -> Result<After, PipelineError> {
+        if let Some(until) = r.until.filter(|until| *until > self.now()) {
+            return Ok(After::Later { at: until });
+        }
+        warn!(remediation = &*r.id, "nobody said whether it may be done");
+        let why = format!(
+            "nobody said within {} h whether it may be done: nothing was",
+            self.limits.approve_within.as_hours()
+        );
+        self.step(r, State::Superseded, Some(why), lease).await?;
+        Ok(After::Done)
+    }
+
+    /// Says what a person decided about a plan that awaits it. `plan` is the digest that they saw, or its
+    /// start.
+    ///
+    /// # Errors
+    /// When nobody is asked about this remediation, the digest is another, or somebody else is at it.
+    pub async fn answer(&self, id: &str, plan: &str, answer: &Answered) -> Result<Remediation, PipelineError> {
+        let mut r = self.remediation(id).await?;
+        let refuse = |why: String| PipelineError::NotAsked { id: r.id.to_string(), why };
+        if r.state != State::AwaitingApproval {
+            return Err(refuse(format!("it is {}", r.state.as_str())));
+        }
+        // INVARIANT: what is approved is what was seen.
+        let seen = plan.strip_prefix("sha256:").unwrap_or(plan);
+        let fits = r.plan.digest.strip_prefix("sha256:").is_some_and(|digest| digest.starts_with(seen));
+        if seen.len() < 8 || !fits {
+            return Err(refuse(format!("its plan is {}, and what was seen is `{plan}`", r.plan.digest)));
+        }
+        let lease = self.take_up(&r.id, r.plan.at.resource.as_str()).await?;
+        let now = self.now();
+        r.answer = Some(plan::Answer {
+            approved: answer.why_not.is_none(),
+            by: answer.by.as_str().into(),
+            at: now,
+            plan: r.plan.digest.clone(),
+            revision: r.revision.saturating_add(1),
+            why: answer.why_not.as_deref().map(Into::into),
+        });
+        let (state, why, after) = match &answer.why_not {
+            None => (State::Planned, None, After::Later { at: now }),
+            Some(why) => (State::Superseded, Some(format!("denied by {}: {why}", answer.by)), After::Done),
+        };
+        r.until = None;
+        self.keep_step(&mut r, state, why, &lease, now).await?;
+        self.store().leave(&lease, &after, now).await?;
+        Ok(r)
+    }
+
+    /// Takes a remediation to a state without asking a cloud.
+    async fn step(
+        &self,
+        r: &mut Remediation,
+        state: State,
+        why: Option<String>,
+        lease: &Lease,
+    ) -> Result<(), PipelineError> {
+        self.keep_step(r, state, why, lease, self.now()).await
+    }
+
+    async fn keep_step(
+        &self,
+        r: &mut Remediation,
+        state: State,
+        why: Option<String>,
+        lease: &Lease,
+        now: Timestamp,
+    ) -> Result<(), PipelineError> {
+        (r.state, r.why, r.changed) = (state, why, now);
+        r.revision = r.revision.saturating_add(1);
+        Ok(self.store().keep_remediation(r, lease, add(now, LEASE)).await?)
+    }
+
+    /// The time in which the source had to say so, too, is over.
+    async fn confirm_late(&self, r: &mut Remediation, lease: &Lease) -> Result<After, PipelineError> {
+        let ends = add(r.changed, self.limits.confirm_within);
+        let problem = match &r.problem {
+            Some(id) => self.problem(id.as_str()).await?,
+            None => None,
+        };
+        let open = problem.is_some_and(|problem| problem.state == ProblemState::Open);
+        if !open {
+            return Ok(After::Done);
+        }
+        if ends > self.now() {
+            return Ok(After::Later { at: ends });
+        }
+        let hours = self.limits.confirm_within.as_hours();
+        let why = format!("the setting reads back as planned, and after {hours} h the source still says otherwise");
+        self.step(r, State::Parked, Some(why), lease).await?;
+        Ok(After::Done)
+    }
+
+    async fn problem(&self, id: &str) -> Result<Option<Problem>, PipelineError> {
+        let found = self.store().find(id).await?;
+        Ok(found.into_iter().find(|problem| problem.id.as_str() == id))
+    }
+}
+
+/// `at` and some time.
+pub(crate) fn add(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.saturating_add(by).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,553 @@
+//! From a decision to a setting that is right, and that its source confirms: once, by whoever has time,
+//! stopped when told, and all of it in the audit trail.
+
+use std::sync::{Arc, Mutex};
+
+use amend_cloud::{CallError, Place};
+use amend_domain::{
+    Cloud,
+    audit::Broken,
+    plan::{Remediation, State},
+    rule::Mode,
+    work::{After, Stop, Work},
+};
+use amend_events::Form;
+use amend_models::Call;
+use amend_pipeline::{
+    advance::Answered,
+    audit::{AuditError, note_head, verify},
+    fixer::{Fixer, Limits},
+};
+use amend_store::{Sqlite, Store as _, StoreError};
+use amend_tests::{
+    clouds::Served,
+    harness::{self, CountedIds, Export, catalogue, moment},
+    subject::{Subject, clouds},
+};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+const KEY: &str = "1c5de8e1-f68d-6a17-e0d2-ec259c42768c";
+
+fn rule(fix: &str) -> String {
+    format!("version: 1\nrules: [{{ id: all, priority: 1, owner: a@example.org, due: 7d, fix: {fix} }}]")
+}
+
+struct Bench {
+    inner: harness::Bench,
+    fixer: Fixer,
+    cloud: Arc<Counted>,
+}
+
+async fn bench(fix: &str, most: Mode) -> Bench {
+    let inner = harness::bench(&rule(fix), "version: 1").await;
+    let cloud = Arc::new(Counted { inner: clouds(Cloud::Azure, Served::azure()), written: Mutex::default() });
+    let fixer = Fixer::new(
+        catalogue(),
+        cloud.clone(),
+        Arc::new(inner.store.clone()),
+        inner.clock.clone(),
+        Arc::new(CountedIds::default()),
+    );
+    Bench { fixer: fixer.with_limits(Limits { most: Some(most), ..Limits::default() }), inner, cloud }
+}
+
+impl Bench {
+    /// What the source says of a storage account.
+    async fn report(&self, subject: &Subject, code: &str, changed: &str) {
+        self.inner.accept(Form::Plain, &report(subject, code, changed).text()).await;
+    }
+
+    /// Does everything that is due now.
+    async fn work(&self) -> Vec<(Work, After)> {
+        let mut done = Vec::new();
+        while let Some(one) = self.fixer.work(None).await.expect("the store answers") {
+            done.push(one);
+            assert!(done.len() < 1_000, "work does not end");
+        }
+        done
+    }
+
+    async fn remediations(&self, subject: &Subject) -> Vec<Remediation> {
+        let id = amend_domain::ResourceId::new(&subject.resource);
+        self.inner.store.remediations(Some(id.as_str()), None, 100).await.expect("listed")
+    }
+
+    async fn states(&self, subject: &Subject) -> Vec<State> {
+        self.remediations(subject).await.iter().map(|r| r.state).collect()
+    }
+
+    /// How many writes to a resource were sent.
+    fn writes(&self, subject: &Subject) -> usize {
+        let written = self.cloud.written.lock().expect("nobody panics");
+        written.iter().filter(|id| **id == subject.resource.to_lowercase()).count()
+    }
+
+    fn store(&self) -> &Sqlite {
+        &self.inner.store
+    }
+}
+
+fn report(subject: &Subject, code: &str, changed: &str) -> Export {
+    Export {
+        resource: subject.resource.clone(),
+        key: KEY.into(),
+        title: "Secure transfer to storage accounts should be enabled".into(),
+        code: code.into(),
+        changed: Some(changed.into()),
+        ..Export::default()
+    }
+}
+
+fn storage() -> Subject {
+    Subject::make("azure.storage.secure-transfer", "bad")
+}
+
+/// Notes the resources that are written to.
+struct Counted {
+    inner: Arc<dyn amend_cloud::Cloud>,
+    written: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl amend_cloud::Cloud for Counted {
+    async fn call(&self, place: &Place, call: &Call, args: &Value) -> Result<Value, CallError> {
+        if !call.only_reads() {
+            self.written.lock().expect("nobody panics").push(args["id"].as_str().unwrap_or_default().to_lowercase());
+        }
+        self.inner.call(place, call, args).await
+    }
+}
+
+fn is_secure(subject: &Subject) -> bool {
+    subject
+        .state()
+        .as_object()
+        .expect("resources")
+        .values()
+        .any(|one| one["properties"]["supportsHttpsTrafficOnly"] == true)
+}
+
+#[tokio::test]
+async fn an_event_has_one_effect_which_its_source_confirms() {
+    let subject = storage();
+    let bench = bench("enforce", Mode::Enforce).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::Set]);
+    assert!(is_secure(&subject));
+    // The source has not looked again yet: what it says meanwhile starts nothing.
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.report(&subject, "Unhealthy", "2026-11-20T11:59:00Z").await;
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::Set]);
+    bench.report(&subject, "Healthy", "2026-11-20T13:00:00Z").await;
+    assert_eq!(bench.states(&subject).await, [State::Healthy]);
+    bench.inner.clock.set("2026-11-22T12:00:00Z");
+    assert_eq!(bench.work().await, []);
+    assert_eq!(bench.store().work(10).await.expect("listed"), [], "nothing is left to do");
+    // Everything stands in the trail, in order.
+    let records = bench.store().audit(0, 100).await.expect("read");
+    let what: Vec<&str> = records.iter().map(|record| &*record.entry.what).collect();
+    assert_eq!(
+        what,
+        [
+            "remediation.planned",
+            "remediation.applying",
+            "remediation.sent",
+            "remediation.applying",
+            "remediation.applied",
+            "remediation.set",
+            "remediation.healthy"
+        ]
+    );
+    let first = &records[0].entry;
+    assert_eq!(
+        (&*first.who, first.resource.as_ref().map(|id| id.as_str())),
+        ("amend", Some(subject.resource.to_lowercase().as_str()))
+    );
+    assert_eq!(first.detail["rule"], "all");
+    assert_eq!(
+        first.detail["changes"][0],
+        json!({ "path": "supportsHttpsTrafficOnly", "before": false, "then": true })
+    );
+    assert_eq!(verify(bench.store(), None).await.expect("whole").records, 7);
+    assert_eq!(bench.writes(&subject), 1);
+    // A person may still undo it.
+    let mut r = bench.remediations(&subject).await.remove(0);
+    bench.fixer.undo(&mut r, None).await.expect("undone");
+    assert_eq!((bench.states(&subject).await, is_secure(&subject)), (vec![State::Undone], false));
+}
+
+#[tokio::test]
+async fn the_weakest_of_rule_fix_and_configuration_counts() {
+    for (fix, most, state) in [
+        ("observe", Mode::Enforce, State::Observed),
+        ("approve", Mode::Enforce, State::AwaitingApproval),
+        ("enforce", Mode::Observe, State::Observed),
+        ("enforce", Mode::Approve, State::AwaitingApproval),
+    ] {
+        let subject = storage();
+        let bench = bench(fix, most).await;
+        bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+        bench.work().await;
+        assert_eq!(bench.states(&subject).await, [state], "{fix}, at most {most:?}");
+        // The same again is no news, and nothing is written.
+        bench.report(&subject, "Unhealthy", "2026-11-19T07:00:00Z").await;
+        bench.work().await;
+        assert_eq!(bench.states(&subject).await, [state], "{fix}, at most {most:?}");
+        assert!(!is_secure(&subject) && bench.writes(&subject) == 0);
+    }
+    // A fix whose impact is too high is never done by itself.
+    let subject = Subject::make("azure.storage.public-blob-access", "bad");
+    let bench = bench("enforce", Mode::Enforce).await;
+    let open = Export { resource: subject.resource.clone(), ..Export::default() };
+    bench.inner.accept(Form::Plain, &open.text()).await;
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::AwaitingApproval]);
+}
+
+#[tokio::test]
+async fn nothing_is_begun_unless_the_configuration_says_so() {
+    let subject = storage();
+    let bench = bench("enforce", Mode::Enforce).await;
+    let off = bench.fixer.clone().with_limits(Limits::default());
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    assert_eq!(off.work(None).await.expect("the store answers"), None);
+    assert_eq!(bench.states(&subject).await, []);
+    assert_eq!(bench.store().work(10).await.expect("listed").len(), 1, "it waits");
+}
+
+#[tokio::test]
+async fn an_owner_has_until_the_due_date_and_what_is_healthy_meanwhile_is_withdrawn() {
+    let (slow, quick) = (storage(), storage());
+    let bench = bench("{ mode: enforce, when: at_due }", Mode::Enforce).await;
+    bench.report(&slow, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.report(&quick, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    assert_eq!(bench.work().await, []);
+    bench.inner.clock.set("2026-11-27T11:59:59Z");
+    assert_eq!(bench.work().await, []);
+    bench.report(&quick, "Healthy", "2026-11-26T07:00:00Z").await;
+    bench.inner.clock.set("2026-11-27T12:00:00Z");
+    bench.work().await;
+    assert_eq!((bench.states(&slow).await, bench.states(&quick).await), (vec![State::Set], vec![]));
+}
+
+#[tokio::test]
+async fn the_backlog_starts_nothing_until_it_is_released() {
+    let subject = storage();
+    let bench = bench("enforce", Mode::Enforce).await;
+    let snapshot = Export { snapshot: true, ..report(&subject, "Unhealthy", "2026-11-18T07:00:00Z") };
+    bench.inner.accept(Form::Plain, &snapshot.text()).await;
+    assert_eq!(bench.work().await, []);
+    let problem = bench.store().problems(&amend_store::Filter::default()).await.expect("listed").remove(0);
+    bench.store().release(&[problem.id.to_string()], moment("2026-11-20T12:00:00Z")).await.expect("released");
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::Set]);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_while_everything_is_stopped() {
+    let subject = storage();
+    let bench = bench("enforce", Mode::Enforce).await;
+    let stop = Stop { by: "ann".into(), at: moment("2026-11-20T12:00:00Z"), why: "an incident".into() };
+    assert_eq!(bench.store().stop(&stop).await.expect("stopped"), stop);
+    let other = Stop { by: "bob".into(), ..stop.clone() };
+    assert_eq!(bench.store().stop(&other).await.expect("stopped"), stop, "the first stop holds");
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    assert_eq!(bench.work().await, []);
+    bench.store().resume("ann", stop.at).await.expect("resumed");
+    // Stopped between the plan and the write.
+    let (work, _) = bench.fixer.work(None).await.expect("planned").expect("something");
+    assert!(work.key.starts_with("remedy:"));
+    assert_eq!(bench.states(&subject).await, [State::Planned]);
+    let r = bench.remediations(&subject).await.remove(0);
+    let until = moment("2026-11-20T12:02:00Z");
+    let lease = bench.store().lease(&r.id, "me", stop.at, until).await.expect("asked").expect("mine");
+    bench.store().stop(&stop).await.expect("stopped");
+    let mut sending = r.clone();
+    sending.revision += 1;
+    sending.made.push(amend_domain::plan::Made {
+        call: "x".into(),
+        digest: "x".into(),
+        changes: Vec::new(),
+        index: 0,
+        undo: false,
+        at: stop.at,
+        outcome: amend_domain::plan::MadeOutcome::Sent,
+    });
+    let refused = bench.store().keep_remediation(&sending, &lease, until).await;
+    assert!(matches!(refused, Err(StoreError::Stopped(_))), "{refused:?}");
+    bench.store().leave(&lease, &After::Later { at: stop.at }, stop.at).await.expect("left");
+    let mut by_hand = r.clone();
+    let refused = bench.fixer.advance(&mut by_hand, None).await.expect_err("stopped");
+    assert_eq!(refused.to_string(), "everything was stopped by ann (an incident)");
+    assert_eq!(bench.writes(&subject), 0);
+    assert!(!is_secure(&subject));
+    // And it goes on.
+    assert_eq!(bench.store().resume("bob", stop.at).await.expect("resumed"), Some(stop));
+    bench.inner.clock.set("2026-11-20T12:10:00Z");
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::Set]);
+    let switched: Vec<String> = bench
+        .store()
+        .audit(0, 100)
+        .await
+        .expect("read")
+        .iter()
+        .map(|r| format!("{} {}", r.entry.who, r.entry.what))
+        .filter(|text| !text.contains("remediation"))
+        .collect();
+    assert_eq!(switched, ["ann stop", "ann resume", "ann stop", "bob resume"]);
+}
+
+#[tokio::test]
+async fn whoever_lost_the_lease_keeps_nothing() {
+    let subject = storage();
+    let bench = bench("enforce", Mode::Enforce).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.fixer.work(None).await.expect("planned").expect("something");
+    let r = bench.remediations(&subject).await.remove(0);
+    let (noon, later) = (moment("2026-11-20T12:00:00Z"), moment("2026-11-20T12:03:00Z"));
+    let lease =
+        |holder: &'static str, now| bench.store().lease(&r.id, holder, now, now + jiff::SignedDuration::from_secs(150));
+    let slow = lease("slow", noon).await.expect("asked").expect("free");
+    assert_eq!(lease("quick", noon).await.expect("asked"), None, "it is taken");
+    assert_eq!(bench.fixer.work(None).await.expect("asked"), None, "also for those who take what is due");
+    assert_eq!(lease("slow", noon).await.expect("asked"), Some(slow.clone()), "whoever has it, has it");
+    let quick = lease("quick", later).await.expect("asked").expect("free again");
+    assert!(quick.fence > slow.fence);
+    let mut next = r.clone();
+    next.revision += 1;
+    let late = bench.store().keep_remediation(&next, &slow, later).await;
+    assert!(matches!(late, Err(StoreError::Overtaken { .. })), "{late:?}");
+    bench.store().keep_remediation(&next, &quick, later).await.expect("kept");
+    // What the late one says of the work counts for nothing, either.
+    bench.store().leave(&slow, &After::Done, later).await.expect("ignored");
+    assert_eq!(bench.store().work(10).await.expect("listed").len(), 1);
+}
+
+#[tokio::test]
+async fn what_does_not_get_on_is_tried_again_and_then_shown() {
+    let subject = storage();
+    let bench = bench("enforce", Mode::Enforce).await;
+    let azure = Served::azure();
+    let path = format!("^{}$", subject.resource);
+    azure.ask(&json!({ "do": "fail", "match": { "method": "GET", "path": path }, "with": { "status": 403, "code": "AuthorizationFailed", "message": "no", "times": 1 } }));
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.work().await;
+    let parked = bench.store().work(10).await.expect("listed").remove(0);
+    assert!(
+        parked.parked.is_some() && parked.why.as_deref().is_some_and(|why| why.contains("AuthorizationFailed")),
+        "{parked:?}"
+    );
+    bench.inner.clock.set("2026-11-21T12:00:00Z");
+    assert_eq!(bench.work().await, [], "it waits for a person");
+    assert_eq!(bench.store().retry_work(Some("remedy:nobody"), moment("2026-11-21T12:00:00Z")).await.expect("none"), 0);
+    assert_eq!(bench.store().retry_work(Some(&parked.key), moment("2026-11-21T12:00:00Z")).await.expect("one"), 1);
+    // What may pass is tried again by itself.
+    azure.ask(
+        &json!({ "do": "fail", "match": { "method": "GET", "path": path }, "with": { "status": 503, "times": 4 } }),
+    );
+    let done = bench.work().await;
+    let [(_, After::Again { at, why })] = done.as_slice() else { panic!("{done:?}") };
+    assert_eq!((at, why.contains("503")), (&moment("2026-11-21T12:00:30Z"), true), "{why}");
+    bench.inner.clock.set("2026-11-21T12:00:30Z");
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::Set]);
+}
+
+#[tokio::test]
+async fn what_the_source_does_not_confirm_in_time_is_for_a_person() {
+    let subject = storage();
+    let bench = bench("enforce", Mode::Enforce).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.work().await;
+    bench.inner.clock.set("2026-11-21T11:59:59Z");
+    assert_eq!(bench.work().await, []);
+    bench.inner.clock.set("2026-11-21T12:00:01Z");
+    bench.work().await;
+    let r = bench.remediations(&subject).await.remove(0);
+    assert_eq!(r.state, State::Parked);
+    assert_eq!(
+        r.why.as_deref(),
+        Some("the setting reads back as planned, and after 24 h the source still says otherwise")
+    );
+    assert_eq!(bench.store().work(10).await.expect("listed"), []);
+}
+
+#[tokio::test]
+async fn no_more_is_begun_in_an_hour_than_is_allowed() {
+    let bench = bench("enforce", Mode::Enforce).await;
+    let fixer = bench.fixer.clone().with_limits(Limits { most: Some(Mode::Enforce), per_hour: 2, ..Limits::default() });
+    let bench = Bench { fixer, ..bench };
+    let subjects = [storage(), storage(), storage()];
+    for subject in &subjects {
+        bench.report(subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    }
+    let set = async || {
+        bench.work().await;
+        let mut set = 0;
+        for subject in &subjects {
+            set += bench.states(subject).await.len();
+        }
+        set
+    };
+    assert_eq!(set().await, 2);
+    bench.inner.clock.set("2026-11-20T12:59:59Z");
+    assert_eq!(set().await, 2);
+    bench.inner.clock.set("2026-11-20T13:10:01Z");
+    assert_eq!(set().await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_workers_do_each_piece_once() {
+    let bench = bench("enforce", Mode::Enforce).await;
+    let fixer =
+        bench.fixer.clone().with_limits(Limits { most: Some(Mode::Enforce), per_hour: 1_000, ..Limits::default() });
+    let subjects: Vec<Subject> = (0..12).map(|_| storage()).collect();
+    for subject in &subjects {
+        bench.report(subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    }
+    let workers: Vec<_> = (0..6)
+        .map(|_| {
+            let fixer = fixer.another();
+            tokio::spawn(async move { while fixer.work(None).await.expect("the store answers").is_some() {} })
+        })
+        .collect();
+    for worker in workers {
+        worker.await.expect("a worker ends");
+    }
+    bench.work().await;
+    for subject in &subjects {
+        assert_eq!(bench.states(subject).await, [State::Set]);
+        assert_eq!(bench.writes(subject), 1);
+    }
+    verify(bench.store(), None).await.expect("whole");
+}
+
+#[tokio::test]
+async fn a_trail_that_was_touched_is_found_out() {
+    let subject = storage();
+    let bench = bench("enforce", Mode::Enforce).await;
+    let heads = bench.inner.folder.path().join("heads.jsonl");
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.fixer.work(None).await.expect("planned").expect("something");
+    let now = moment("2026-11-20T12:00:00Z");
+    assert!(note_head(bench.store(), &heads, now).await.expect("noted"));
+    assert!(!note_head(bench.store(), &heads, now).await.expect("noted"), "once");
+    bench.work().await;
+    assert!(note_head(bench.store(), &heads, now).await.expect("noted"));
+    let whole = verify(bench.store(), Some(&heads)).await.expect("whole");
+    assert_eq!((whole.records, whole.noted), (6, 2));
+
+    let path = bench.inner.folder.path().join("amend.db");
+    let copy = async |name: &str, statements: &[&str]| {
+        let to = bench.inner.folder.path().join(name);
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+        let mut original =
+            <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.expect("a connection");
+        let into = sqlx::AssertSqlSafe(format!("VACUUM INTO '{}'", to.display()));
+        sqlx::query(into).execute(&mut original).await.expect("copied");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&to);
+        let mut other =
+            <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.expect("a connection");
+        for statement in statements {
+            sqlx::query(sqlx::AssertSqlSafe((*statement).to_owned())).execute(&mut other).await.expect(statement);
+        }
+        sqlx::Connection::close(other).await.expect("closed");
+        let store = Sqlite::open(&to).await.expect("a store");
+        match verify(&store, Some(&heads)).await {
+            Err(AuditError::Broken(broken)) => broken,
+            other => panic!("{name}: {other:?}"),
+        }
+    };
+    assert_eq!(
+        copy("changed", &["UPDATE audit SET body = replace(body, '\"amend\"', '\"ann\"') WHERE seq = 3"]).await,
+        Broken::Changed(3)
+    );
+    assert_eq!(copy("missing", &["DELETE FROM audit WHERE seq = 2"]).await, Broken::Missing(2));
+    assert_eq!(copy("cut", &["DELETE FROM audit WHERE seq > 4"]).await, Broken::Missing(5));
+    assert_eq!(
+        copy(
+            "moved",
+            &["UPDATE audit SET seq = -seq WHERE seq IN (3, 4)", "UPDATE audit SET seq = 7 + seq WHERE seq < 0"]
+        )
+        .await,
+        Broken::Missing(3)
+    );
+    // Whoever can compute digests can forge a whole trail, but not the second place.
+    let forged = bench.inner.folder.path().join("forged.db");
+    let store = Sqlite::open(&forged).await.expect("a store");
+    for at in 0..6 {
+        store.stop(&Stop { by: "x".into(), at: now, why: at.to_string().into() }).await.expect("stopped");
+        store.resume("x", now).await.expect("resumed");
+    }
+    let broken = verify(&store, Some(&heads)).await.expect_err("forged");
+    assert!(matches!(broken, AuditError::Broken(Broken::NotAsNoted(1))), "{broken}");
+}
+
+#[tokio::test]
+async fn a_person_approves_what_they_saw_and_nothing_else() {
+    let (yes, no, late) = (storage(), storage(), storage());
+    let bench = bench("approve", Mode::Enforce).await;
+    for subject in [&yes, &no, &late] {
+        bench.report(subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    }
+    bench.work().await;
+    let one = async |subject: &Subject| bench.remediations(subject).await.remove(0);
+    let says = |why_not: Option<&str>| Answered { by: "ann".into(), why_not: why_not.map(Into::into) };
+    let r = one(&yes).await;
+    for wrong in ["", "sha256:", "sha256:0000000000000000", &r.plan.digest[7..12]] {
+        let refused = bench.fixer.answer(&r.id, wrong, &says(None)).await.expect_err("another plan");
+        assert!(refused.to_string().contains("what was seen is"), "{refused}");
+    }
+    bench.work().await;
+    assert!(!is_secure(&yes), "nothing happens until somebody says so");
+    bench.fixer.answer(&r.id, &r.plan.digest[7..19], &says(None)).await.expect("approved");
+    let denied = one(&no).await;
+    bench.fixer.answer(&denied.id, &denied.plan.digest, &says(Some("we need it"))).await.expect("denied");
+    bench.work().await;
+    assert_eq!((bench.states(&yes).await, is_secure(&yes)), (vec![State::Set], true));
+    assert_eq!((bench.states(&no).await, bench.writes(&no)), (vec![State::Superseded], 0));
+    assert_eq!(one(&no).await.why.as_deref(), Some("denied by ann: we need it"));
+    let again = bench.fixer.answer(&r.id, &r.plan.digest, &says(None)).await.expect_err("it is done");
+    assert!(again.to_string().contains("it is set"), "{again}");
+    // Nobody says anything about the third.
+    bench.inner.clock.set("2026-11-27T12:00:01Z");
+    bench.work().await;
+    assert_eq!((bench.states(&late).await, bench.writes(&late)), (vec![State::Superseded], 0));
+    assert_eq!(one(&late).await.why.as_deref(), Some("nobody said within 168 h whether it may be done: nothing was"));
+    let said: Vec<String> = bench
+        .store()
+        .audit(0, 100)
+        .await
+        .expect("read")
+        .iter()
+        .map(|r| format!("{} {}", r.entry.who, r.entry.what))
+        .filter(|text| text.starts_with("ann"))
+        .collect();
+    assert_eq!(said, ["ann remediation.approved", "ann remediation.denied"]);
+}
+
+#[tokio::test]
+async fn a_plan_that_is_outdated_when_it_is_approved_is_asked_about_again() {
+    let subject = storage();
+    let bench = bench("approve", Mode::Enforce).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.work().await;
+    let r = bench.remediations(&subject).await.remove(0);
+    // Somebody changes the fix's parameters of the plan: another digest. Here, the resource is right by now.
+    Served::azure().ask(&json!({ "do": "change", "resource": subject.resource, "merge": { "properties": { "supportsHttpsTrafficOnly": true } } }));
+    let answer = Answered { by: "ann".into(), why_not: None };
+    bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect("approved");
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::Superseded]);
+    assert_eq!(bench.writes(&subject), 0);
+    // And wrong again: a new plan, which somebody is asked about.
+    Served::azure().ask(&json!({ "do": "change", "resource": subject.resource, "merge": { "properties": { "supportsHttpsTrafficOnly": false } } }));
+    bench.inner.clock.set("2026-11-20T12:05:00Z");
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::AwaitingApproval, State::Superseded]);
+    assert_eq!(bench.writes(&subject), 0);
+}
