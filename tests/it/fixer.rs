@@ -149,6 +149,10 @@ async fn a_store_of_the_version_before_is_brought_forward() {
         "DROP TABLE work",
         "DROP TABLE stops",
         "DROP TABLE audit",
+        "DROP TABLE seen",
+        "DROP TABLE holds",
+        "DROP INDEX problems_by_setting",
+        "ALTER TABLE problems DROP COLUMN setting",
         "PRAGMA user_version = 1",
     ] {
         sqlx::query(statement).execute(&mut old).await.expect(statement);

@@ -14,6 +14,7 @@ mod fixes;
 mod forms;
 mod generated_files;
 mod governance;
+mod guards;
 mod http;
 mod live_import;
 mod lookup;

@@ -17,6 +17,7 @@ use amend_pipeline::{
     advance::Answered,
     audit::{AuditError, note_head, verify},
     fixer::{Fixer, Limits},
+    guard,
 };
 use amend_store::{Sqlite, Store as _, StoreError};
 use amend_tests::{
@@ -27,19 +28,32 @@ use amend_tests::{
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-const KEY: &str = "1c5de8e1-f68d-6a17-e0d2-ec259c42768c";
+pub(crate) const KEY: &str = "1c5de8e1-f68d-6a17-e0d2-ec259c42768c";
 
 fn rule(fix: &str) -> String {
     format!("version: 1\nrules: [{{ id: all, priority: 1, owner: a@example.org, due: 7d, fix: {fix} }}]")
 }
 
-struct Bench {
-    inner: harness::Bench,
-    fixer: Fixer,
-    cloud: Arc<Counted>,
+pub(crate) struct Bench {
+    pub inner: harness::Bench,
+    pub fixer: Fixer,
+    pub cloud: Arc<Counted>,
 }
 
-async fn bench(fix: &str, most: Mode) -> Bench {
+/// Guards with room for tests: nothing is new, and much may be begun.
+pub(crate) fn mild() -> guard::Settings {
+    let none = jiff::SignedDuration::ZERO;
+    guard::Settings {
+        new_for: none,
+        per_hour: 1_000,
+        per_account: 1_000,
+        per_rule: 1_000,
+        surge: 1_000,
+        ..guard::Settings::default()
+    }
+}
+
+pub(crate) async fn bench(fix: &str, most: Mode) -> Bench {
     let inner = harness::bench(&rule(fix), "version: 1").await;
     let cloud = Arc::new(Counted { inner: clouds(Cloud::Azure, Served::azure()), written: Mutex::default() });
     let fixer = Fixer::new(
@@ -49,17 +63,17 @@ async fn bench(fix: &str, most: Mode) -> Bench {
         inner.clock.clone(),
         Arc::new(CountedIds::default()),
     );
-    Bench { fixer: fixer.with_limits(Limits { most: Some(most), ..Limits::default() }), inner, cloud }
+    Bench { fixer: fixer.with_limits(Limits { most: Some(most), guards: mild(), ..Limits::default() }), inner, cloud }
 }
 
 impl Bench {
     /// What the source says of a storage account.
-    async fn report(&self, subject: &Subject, code: &str, changed: &str) {
+    pub async fn report(&self, subject: &Subject, code: &str, changed: &str) {
         self.inner.accept(Form::Plain, &report(subject, code, changed).text()).await;
     }
 
     /// Does everything that is due now.
-    async fn work(&self) -> Vec<(Work, After)> {
+    pub async fn work(&self) -> Vec<(Work, After)> {
         let mut done = Vec::new();
         while let Some(one) = self.fixer.work(None).await.expect("the store answers") {
             done.push(one);
@@ -68,27 +82,27 @@ impl Bench {
         done
     }
 
-    async fn remediations(&self, subject: &Subject) -> Vec<Remediation> {
+    pub async fn remediations(&self, subject: &Subject) -> Vec<Remediation> {
         let id = amend_domain::ResourceId::new(&subject.resource);
         self.inner.store.remediations(Some(id.as_str()), None, 100).await.expect("listed")
     }
 
-    async fn states(&self, subject: &Subject) -> Vec<State> {
+    pub async fn states(&self, subject: &Subject) -> Vec<State> {
         self.remediations(subject).await.iter().map(|r| r.state).collect()
     }
 
     /// How many writes to a resource were sent.
-    fn writes(&self, subject: &Subject) -> usize {
+    pub fn writes(&self, subject: &Subject) -> usize {
         let written = self.cloud.written.lock().expect("nobody panics");
         written.iter().filter(|id| **id == subject.resource.to_lowercase()).count()
     }
 
-    fn store(&self) -> &Sqlite {
+    pub fn store(&self) -> &Sqlite {
         &self.inner.store
     }
 }
 
-fn report(subject: &Subject, code: &str, changed: &str) -> Export {
+pub(crate) fn report(subject: &Subject, code: &str, changed: &str) -> Export {
     Export {
         resource: subject.resource.clone(),
         key: KEY.into(),
@@ -99,12 +113,22 @@ fn report(subject: &Subject, code: &str, changed: &str) -> Export {
     }
 }
 
-fn storage() -> Subject {
-    Subject::make("azure.storage.secure-transfer", "bad")
+/// A storage account without secure transfer, and without tags.
+pub(crate) fn storage() -> Subject {
+    let subject = Subject::make("azure.storage.secure-transfer", "bad");
+    tag(&subject, json!({}));
+    subject
+}
+
+/// What Resource Graph says of its tags.
+pub(crate) fn tag(subject: &Subject, tags: Value) {
+    let row =
+        json!({ "id": subject.resource, "name": "st", "type": "microsoft.storage/storageaccounts", "tags": tags });
+    Served::azure().ask(&json!({ "do": "graph", "table": "resources", "rows": [row] }));
 }
 
 /// Notes the resources that are written to.
-struct Counted {
+pub(crate) struct Counted {
     inner: Arc<dyn amend_cloud::Cloud>,
     written: Mutex<Vec<String>>,
 }
@@ -119,7 +143,7 @@ impl amend_cloud::Cloud for Counted {
     }
 }
 
-fn is_secure(subject: &Subject) -> bool {
+pub(crate) fn is_secure(subject: &Subject) -> bool {
     subject
         .state()
         .as_object()
@@ -379,7 +403,8 @@ async fn what_the_source_does_not_confirm_in_time_is_for_a_person() {
 #[tokio::test]
 async fn no_more_is_begun_in_an_hour_than_is_allowed() {
     let bench = bench("enforce", Mode::Enforce).await;
-    let fixer = bench.fixer.clone().with_limits(Limits { most: Some(Mode::Enforce), per_hour: 2, ..Limits::default() });
+    let guards = guard::Settings { per_hour: 2, ..mild() };
+    let fixer = bench.fixer.clone().with_limits(Limits { most: Some(Mode::Enforce), guards, ..Limits::default() });
     let bench = Bench { fixer, ..bench };
     let subjects = [storage(), storage(), storage()];
     for subject in &subjects {
@@ -403,8 +428,7 @@ async fn no_more_is_begun_in_an_hour_than_is_allowed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_workers_do_each_piece_once() {
     let bench = bench("enforce", Mode::Enforce).await;
-    let fixer =
-        bench.fixer.clone().with_limits(Limits { most: Some(Mode::Enforce), per_hour: 1_000, ..Limits::default() });
+    let fixer = bench.fixer.clone();
     let subjects: Vec<Subject> = (0..12).map(|_| storage()).collect();
     for subject in &subjects {
         bench.report(subject, "Unhealthy", "2026-11-18T07:00:00Z").await;

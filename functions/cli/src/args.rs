@@ -100,6 +100,24 @@ pub enum Command {
         #[arg(long)]
         why: String,
     },
+    /// Has nothing done about a resource or an account until a day.
+    Hold {
+        /// The resource or account, by its id.
+        #[arg(required_unless_present_any = ["list", "end"], requires = "until", requires = "why")]
+        id: Option<String>,
+        /// How long: `14d`.
+        #[arg(long = "for", value_name = "TIME", id = "until")]
+        lasts: Option<String>,
+        /// Why.
+        #[arg(long)]
+        why: Option<String>,
+        /// Lists the holds there are.
+        #[arg(long, conflicts_with_all = ["id", "end"])]
+        list: bool,
+        /// Ends one before its time, by its id.
+        #[arg(long, value_name = "HOLD", conflicts_with = "id")]
+        end: Option<String>,
+    },
     /// Stops everything that writes, at once, until `amend resume`.
     Stop {
         /// Why.

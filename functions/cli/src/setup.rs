@@ -163,7 +163,7 @@ pub async fn fixer_with(config: &Config, clouds: Arc<dyn Cloud>, output: Output)
     let catalogue = catalogue(config, output)?;
     let ids = Arc::new(UlidIds::default());
     let fixer = Fixer::new(catalogue, clouds, Arc::new(store), Arc::new(SystemClock), ids);
-    Ok(fixer.with_limits(config.remediate))
+    Ok(fixer.with_limits(config.remediate.clone()))
 }
 
 /// What looks facts up, where the configuration names clouds to ask.

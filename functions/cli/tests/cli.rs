@@ -482,3 +482,37 @@ fn everything_is_stopped_and_goes_on_and_the_trail_tells() {
     let config = place.amend(&["config", "check"]);
     assert!(code(&config) == 3 && text(&config.stderr).contains("off, observe, approve"), "{}", text(&config.stderr));
 }
+
+#[test]
+fn a_hold_is_said_listed_and_ended() {
+    let place = place();
+    assert_eq!(text(&place.amend(&["hold", "--list"]).stdout), "nothing is held\n");
+    let held = text(&place.amend(&["hold", "aws:111122223333", "--for", "14d", "--why", "migration"]).stdout);
+    assert!(held.starts_with("aws:111122223333 is held until "), "{held}");
+    let id = held.trim().rsplit(' ').next().expect("an id").to_owned();
+    let list = text(&place.amend(&["hold", "--list", "--format", "plain"]).stdout);
+    assert!(list.contains(&id) && list.contains("the local user: migration"), "{list}");
+    assert_eq!(text(&place.amend(&["hold", "--end", &id]).stdout), "aws:111122223333 is not held any more\n");
+    for (arguments, expected) in [
+        (&["hold", "--end", "h-none"][..], "there is no hold `h-none`"),
+        (&["hold", "payments", "--for", "14d", "--why", "x"], "is no resource and no account"),
+        (&["hold", "aws:111122223333", "--for", "soon", "--why", "x"], "is no length of time"),
+        (&["hold", "aws:111122223333", "--for", "14d"], "--why"),
+        (&["hold"], "<ID"),
+    ] {
+        let output = place.amend(arguments);
+        assert!(
+            code(&output) != 0 && text(&output.stderr).contains(expected),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+    }
+    let trail = text(&place.amend(&["audit", "list", "--format", "plain"]).stdout);
+    assert!(trail.contains("\thold\t") && trail.contains("\trelease\t"), "{trail}");
+    let yaml = "version: 1\nguards: { settle: soon, surge: many, freezes: [{ begins: friday, lasts: 64h, why: x }] }\n";
+    place.write("amend.yaml", yaml);
+    let check = text(&place.amend(&["config", "check"]).stderr);
+    for expected in ["`friday` is no time that comes again", "expected a duration", "surge"] {
+        assert!(check.contains(expected), "{expected}: {check}");
+    }
+}

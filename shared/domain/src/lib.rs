@@ -13,6 +13,7 @@ pub mod explain;
 pub mod expr;
 pub mod facts;
 pub mod fix;
+pub mod guard;
 pub mod ids;
 pub mod pattern;
 pub mod plan;

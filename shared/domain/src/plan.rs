@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::{
     digest,
     fix::Impact,
+    guard::Check,
     ids::{ProblemId, RuleId},
     resource::{AccountId, Cloud, ResourceId},
     rule::Mode,
@@ -191,6 +192,9 @@ pub struct Remediation {
     /// How far it may go by itself; a person who asks by hand is asked for nothing more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
+    /// What the guards said, when they were asked last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
     /// What a person said of it, where one was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,
@@ -256,6 +260,8 @@ pub struct Asked {
     pub mode: Option<Mode>,
     /// Until when a person may say whether it may be done, where one is asked.
     pub until: Option<Timestamp>,
+    /// What the guards said.
+    pub checks: Vec<Check>,
 }
 
 impl From<&str> for Asked {
@@ -284,6 +290,8 @@ pub enum State {
     Healthy,
     /// It failed, and what it wrote is undone.
     Failed,
+    /// A guard forbids it: nothing was written.
+    Blocked,
     /// It is being undone.
     Undoing,
     /// Undone: the settings read back as they were.
@@ -305,6 +313,7 @@ impl State {
         "set",
         "healthy",
         "failed",
+        "blocked",
         "undoing",
         "undone",
         "superseded",
@@ -323,6 +332,7 @@ impl State {
             Self::Set => "set",
             Self::Healthy => "healthy",
             Self::Failed => "failed",
+            Self::Blocked => "blocked",
             Self::Undoing => "undoing",
             Self::Undone => "undone",
             Self::Superseded => "superseded",

@@ -81,6 +81,13 @@ pub enum After {
         /// When.
         at: Timestamp,
     },
+    /// A guard holds it back for a while.
+    Held {
+        /// When to look again.
+        at: Timestamp,
+        /// Which guard, and why.
+        why: String,
+    },
     /// It is tried again: it did not get on.
     Again {
         /// When.

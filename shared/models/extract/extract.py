@@ -488,6 +488,7 @@ def extract_gcp(calls, versions, unknown):
 # The package that describes each resource provider. A provider that is not here is added here
 # and its package to requirements.txt.
 AZURE_PACKAGES = {
+    "Microsoft.Authorization": "azure-mgmt-resource",
     "Microsoft.Compute": "azure-mgmt-compute",
     "Microsoft.Insights": "azure-mgmt-monitor",
     "Microsoft.KeyVault": "azure-mgmt-keyvault",

@@ -3,6 +3,7 @@
 
 use amend_domain::{
     Problem,
+    guard::{Check, Says, strictest},
     plan::{self, Asked, Plan, Remediation, State, Verdict},
     problem::State as ProblemState,
     rule::Mode,
@@ -16,6 +17,7 @@ use tracing::{info, warn};
 use crate::{
     PipelineError, WhatNow,
     fixer::Fixer,
+    guard,
     remedy::{FirstRecord, LEASE, Next, RemedyError},
 };
 
@@ -128,14 +130,18 @@ impl Fixer {
         if mode == Mode::Observe && earlier.iter().filter(of_problem).any(|r| shown(&r)) {
             return Ok(After::Done);
         }
-        if mode == Mode::Enforce {
-            let hour_ago = self.now().saturating_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN);
-            if self.store().enforced_since(hour_ago).await? >= self.limits.per_hour {
-                let why = format!("{} were begun within an hour, and no more may be", self.limits.per_hour);
-                return Ok(After::Again { at: add(self.now(), SignedDuration::from_mins(10)), why });
+        let checks = self.guards(&problem, &plan, &earlier).await?;
+        let mode = match strictest(&checks) {
+            // What is only shown may be shown.
+            _ if mode == Mode::Observe => mode,
+            None => mode,
+            Some(Check { says: Says::Pass | Says::Ask, .. }) => mode.min(Mode::Approve),
+            Some(Check { says: Says::Wait { until }, guard, why }) => {
+                return Ok(After::Held { at: *until, why: format!("{guard}: {why}") });
             }
-        }
-        self.begin_for(&problem, plan, mode, lease).await
+            Some(Check { says: Says::No, guard, why }) => return Ok(After::Parked { why: format!("{guard}: {why}") }),
+        };
+        self.begin_for(&problem, plan, mode, checks, lease).await
     }
 
     /// Begins a remediation of a problem. The work that it came of ends in the same transaction.
@@ -144,6 +150,7 @@ impl Fixer {
         problem: &Problem,
         plan: Plan,
         mode: Mode,
+        checks: Vec<Check>,
         lease: &Lease,
     ) -> Result<After, PipelineError> {
         let file = self.fix_of(problem)?;
@@ -152,6 +159,7 @@ impl Fixer {
             problem: Some(problem.id.clone()),
             rule: problem.decision.rule.clone(),
             mode: Some(mode),
+            checks,
             until: (mode == Mode::Approve).then(|| add(self.now(), self.limits.approve_within)),
         };
         let remedy = self.remedy(file, plan.at.clone(), &plan.params)?;
@@ -179,12 +187,67 @@ impl Fixer {
         match r.state {
             State::Set => return self.confirm_late(&mut r, lease).await,
             State::AwaitingApproval => return self.nobody_answered(&mut r, lease).await,
+            State::Planned => {
+                if let Some(after) = self.permit(&mut r, lease).await? {
+                    return Ok(after);
+                }
+            }
             _ => {}
         }
         Ok(match self.advance_with(&mut r, lease, deadline).await? {
             Next::Again { at } => After::Later { at },
             Next::Done => self.after(&r),
         })
+    }
+
+    /// Asks every guard.
+    async fn guards(
+        &self,
+        problem: &Problem,
+        plan: &Plan,
+        earlier: &[Remediation],
+    ) -> Result<Vec<Check>, PipelineError> {
+        let now = self.now();
+        let tally = self.store().tally(&guard::about(problem, now)).await?;
+        let settings = &self.limits.guards;
+        let sight = guard::Sight { settings, problem, plan, earlier, tally: &tally, now };
+        Ok(guard::ask(&sight, self.cloud(), &*self.facts).await)
+    }
+
+    /// Asks the guards again, just before it begins to write. Nothing, where all let it.
+    pub(crate) async fn permit(&self, r: &mut Remediation, lease: &Lease) -> Result<Option<After>, PipelineError> {
+        let Some(id) = r.problem.clone() else { return Ok(None) };
+        let problem = self.problem(id.as_str()).await?.filter(|problem| problem.state == ProblemState::Open);
+        let Some(problem) = problem else {
+            self.step(r, State::Superseded, Some("the problem is not there any more".into()), lease).await?;
+            return Ok(Some(After::Done));
+        };
+        let mut earlier = self.store().remediations(Some(r.plan.at.resource.as_str()), None, 100).await?;
+        earlier.retain(|other| other.id != r.id);
+        let mut checks = self.guards(&problem, &r.plan, &earlier).await?;
+        let approved = r.answer.as_ref().is_some_and(|answer| answer.approved);
+        // It counts against the budget since it was begun; what a person approved does not.
+        checks.retain(|check| &*check.guard != "budget");
+        r.checks = checks;
+        let said = match strictest(&r.checks) {
+            None => return Ok(None),
+            Some(Check { says: Says::Pass, .. }) => return Ok(None),
+            Some(Check { says: Says::Ask, .. }) if approved => return Ok(None),
+            Some(check) => check.clone(),
+        };
+        let why = format!("{}: {}", said.guard, said.why);
+        match said.says {
+            Says::Wait { until } => Ok(Some(After::Held { at: until, why })),
+            Says::Pass | Says::Ask => {
+                r.until = Some(add(self.now(), self.limits.approve_within));
+                self.step(r, State::AwaitingApproval, Some(why), lease).await?;
+                Ok(r.until.map(|at| After::Later { at }))
+            }
+            Says::No => {
+                self.step(r, State::Blocked, Some(why), lease).await?;
+                Ok(Some(After::Done))
+            }
+        }
     }
 
     /// The time in which a person had to say whether it may be done is over: it is not done.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use amend_catalog::{
     Mistakes, SourceText,
     mistakes::Collector,
-    shape::{self, Field, Kind, Shape, may},
+    shape::{self, Field, Kind, Shape, may, must},
     yaml::{self, Node, Value},
 };
 use amend_cloud::{
@@ -21,7 +21,7 @@ use amend_events::Limits;
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use crate::fixer;
+use crate::{fixer, guard};
 
 const TEXTS: Kind = Kind::OneOrMany(&Kind::Text);
 const SOURCES: Kind = Kind::Word(&["defender", "policy-state", "security-hub", "scc"]);
@@ -104,6 +104,44 @@ static AUDIT: Shape = Shape {
     )],
 };
 
+static FREEZE: Shape = Shape {
+    name: "a freeze window",
+    fields: &[
+        must("begins", Kind::Text, "When it begins, as cron with a time zone: `0 16 * * FRI Europe/Vienna`."),
+        must("lasts", Kind::Text, "How long it lasts: `64h`."),
+        must("why", Kind::Text, "Why."),
+    ],
+};
+
+static GUARDS: Shape = Shape {
+    name: "the guards",
+    fields: &[
+        may("settle", Kind::Text, "How long a problem must have stood before anything begins."),
+        may("undone", Kind::Text, "How long what was undone is left alone."),
+        may("fights", Kind::Whole(1, 100), "How often in a week a problem may come back after it was fixed."),
+        may(
+            "failures",
+            Kind::Whole(1, 10_000),
+            "How many failures in an hour hold back everything that has not begun.",
+        ),
+        may("surge", Kind::Whole(1, 1_000_000), "How many problems of one recommendation in an hour are for a person."),
+        may("new_for", Kind::Text, "How long a recommendation is new, and for a person."),
+        may(
+            "per_hour",
+            Kind::Whole(0, 100_000),
+            "How much may begin to write without being asked about in an hour, counted by reach.",
+        ),
+        may("per_account", Kind::Whole(0, 100_000), "The same in one account."),
+        may("per_rule", Kind::Whole(0, 100_000), "The same for one rule."),
+        may(
+            "managed_tags",
+            TEXTS,
+            "Tags that tell that code manages a resource, beside those that are known: `key` or `key=value`.",
+        ),
+        may("freezes", Kind::List(&Kind::Map(&FREEZE)), "When nothing begins."),
+    ],
+};
+
 static REMEDIATE: Shape = Shape {
     name: "remediating",
     fields: &[
@@ -112,7 +150,6 @@ static REMEDIATE: Shape = Shape {
             Kind::Word(&["off", "observe", "approve"]),
             "The most that `amend serve` and `amend sweep` do by themselves, whatever rules say: nothing; plan; plan and ask a person.",
         ),
-        may("per_hour", Kind::Whole(0, 100_000), "How many remediations may begin to write by themselves in an hour."),
         may(
             "approve_within",
             Kind::Text,
@@ -213,6 +250,7 @@ pub static FILE: Shape = Shape {
         may("rules", TEXTS, "Rule files, relative to amend.yaml; the built-in starter rules, if absent."),
         may("facts", Kind::Map(&FACTS), "What is known beside the events: hierarchy and tags."),
         may("audit", Kind::Map(&AUDIT), "The audit trail."),
+        may("guards", Kind::Map(&GUARDS), "What keeps a remediation from doing harm."),
         may("remediate", Kind::Map(&REMEDIATE), "What is done by itself."),
         may("fixes", Kind::Map(&FIXES), "Fixes beside those that ship with Amend."),
         may("clouds", Kind::Map(&CLOUDS), "How the clouds are reached."),
@@ -301,7 +339,16 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("facts.max_age", "1d"),
     ("audit.heads", "(none)"),
     ("remediate.most", "off"),
-    ("remediate.per_hour", "10"),
+    ("guards.settle", "30m"),
+    ("guards.undone", "30d"),
+    ("guards.fights", "2"),
+    ("guards.failures", "3"),
+    ("guards.surge", "25"),
+    ("guards.new_for", "7d"),
+    ("guards.per_hour", "10"),
+    ("guards.per_account", "5"),
+    ("guards.per_rule", "10"),
+    ("guards.managed_tags", "(those that are known)"),
     ("remediate.approve_within", "7d"),
     ("remediate.confirm_within", "24h"),
     ("fixes.folder", "(none)"),
@@ -481,17 +528,36 @@ pub fn load(
             problem(&root, "remediate.most", &from, &mut mistakes, &mut found, message, hint);
         }
     }
-    if let Some((text, from)) = one(values("remediate.per_hour", &mut mistakes)) {
+    let guards = &mut config.remediate.guards;
+    for (name, slot) in [
+        ("guards.per_hour", &mut guards.per_hour),
+        ("guards.per_account", &mut guards.per_account),
+        ("guards.per_rule", &mut guards.per_rule),
+        ("guards.failures", &mut guards.failures),
+        ("guards.surge", &mut guards.surge),
+        ("guards.fights", &mut guards.fights),
+    ] {
+        let Some((text, from)) = one(values(name, &mut mistakes)) else { continue };
         match text.replace('_', "").parse() {
-            Ok(number) => config.remediate.per_hour = number,
+            Ok(number) => *slot = number,
             Err(_) => {
                 let message = format!("`{text}` is no whole number");
-                let name = "remediate.per_hour";
                 problem(&root, name, &from, &mut mistakes, &mut found, message, "write it in digits");
             }
         }
     }
+    if let Some((tags, _)) = values("guards.managed_tags", &mut mistakes) {
+        guards.managed_tags = tags;
+    }
+    for node in root.get("guards").and_then(|guards| guards.get("freezes")).map(Node::elements).unwrap_or_default() {
+        if let Some(freeze) = freeze(node, &mut mistakes) {
+            config.remediate.guards.freezes.push(freeze);
+        }
+    }
     for (name, slot) in [
+        ("guards.settle", &mut config.remediate.guards.settle),
+        ("guards.undone", &mut config.remediate.guards.undone),
+        ("guards.new_for", &mut config.remediate.guards.new_for),
         ("remediate.approve_within", &mut config.remediate.approve_within),
         ("remediate.confirm_within", &mut config.remediate.confirm_within),
     ] {
@@ -626,6 +692,30 @@ pub fn load(
     config.options = options;
     found.extend(mistakes.finish());
     found.into_result(Some(config))
+}
+
+/// A freeze window; nothing, where it has a mistake.
+fn freeze(node: &Node, mistakes: &mut Collector) -> Option<guard::Freeze> {
+    let (begins, lasts) = (node.get("begins")?, node.get("lasts")?);
+    let text = mistakes.text(begins);
+    if let Err(error) = cronexpr::parse_crontab(&text) {
+        let error = error.to_string();
+        let line = error.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+        let hint = "five fields and a time zone: `0 16 * * FRI Europe/Vienna`";
+        mistakes.error(begins, format!("`{text}` is no time that comes again: {line}"), Some(hint.into()));
+        return None;
+    }
+    match Timeframe::parse(&mistakes.text(lasts)) {
+        Ok(time) => Some(guard::Freeze {
+            begins: text,
+            lasts: SignedDuration::from_secs(time.seconds()),
+            why: node.get("why").map(|why| mistakes.text(why)).unwrap_or_default(),
+        }),
+        Err(error) => {
+            mistakes.error(lasts, error.to_string(), Some("write it as `64h`".into()));
+            None
+        }
+    }
 }
 
 /// Says that a value is wrong, where it stands: in the file, or in the environment.

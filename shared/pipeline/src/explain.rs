@@ -2,7 +2,12 @@
 //! its source and its age.
 
 use amend_catalog::{SourceText, rule_file};
-use amend_domain::{Facts, Problem, explain, facts::Need};
+use amend_domain::{
+    Facts, Problem, explain,
+    facts::Need,
+    plan::Remediation,
+    work::{Work, WorkKind},
+};
 use amend_store::StoredDecision;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -18,6 +23,10 @@ pub struct Explanation {
     pub decisions: Vec<Explained>,
     /// Whether the rules in force now are those that were asked.
     pub rules_changed: bool,
+    /// What is to be done about it next, or why that waits.
+    pub work: Option<Work>,
+    /// What was done about it, newest first.
+    pub remediations: Vec<Remediation>,
 }
 
 /// Everything that explains one decision.
@@ -75,7 +84,10 @@ impl Pipeline {
             let facts = fact_lines(&stored.facts, stored.at);
             decisions.push(Explained { stored, walk, facts });
         }
-        Ok(Explanation { problem, decisions, rules_changed })
+        let work = self.store.one_work(&WorkKind::Remedy.key(problem.id.as_str())).await?;
+        let mut remediations = self.store.remediations(Some(problem.resource.id.as_str()), None, 100).await?;
+        remediations.retain(|r| r.problem.as_ref() == Some(&problem.id));
+        Ok(Explanation { problem, decisions, rules_changed, work, remediations })
     }
 
     /// The walk through the rules that were in force when a decision was made.

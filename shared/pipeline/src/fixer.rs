@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use amend_catalog::{Catalogue, fix_file::FixFile};
-use amend_cloud::Cloud;
+use amend_cloud::{Cloud, CloudFacts, FactSource};
 use amend_domain::{
     AccountId, Problem, RecommendationKey, ResourceId, Setting,
     fix::Ceiling,
@@ -21,6 +21,7 @@ use serde_json::{Map, Value};
 use crate::{
     PipelineError,
     advance::{LATER, add},
+    guard,
     remedy::{LEASE, Next, Remedy, RemedyError, StoreJournal, locate, target_of},
 };
 
@@ -35,15 +36,17 @@ pub struct Fixer {
     /// Who this is, among all that take up work.
     holder: Arc<str>,
     pub(crate) limits: Limits,
+    /// Tells the tags that guards look at.
+    pub(crate) facts: Arc<dyn FactSource>,
 }
 
 /// How far work goes by itself. By default nothing is begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// The most that is done by itself, whatever rules say; nothing is begun, if absent.
     pub most: Option<Mode>,
-    /// How many remediations may begin to write by themselves in an hour.
-    pub per_hour: u64,
+    /// What the guards go by.
+    pub guards: guard::Settings,
     /// How long the source of truth has to say so, too.
     pub confirm_within: SignedDuration,
     /// How long people have to say whether a plan may be done.
@@ -54,7 +57,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             most: None,
-            per_hour: 10,
+            guards: guard::Settings::default(),
             confirm_within: SignedDuration::from_hours(24),
             approve_within: SignedDuration::from_hours(7 * 24),
         }
@@ -83,13 +86,19 @@ impl Fixer {
         ids: Arc<dyn Ids>,
     ) -> Self {
         let holder = ids.next(clock.now()).into();
-        Self { catalogue, cloud, store, clock, ids, holder, limits: Limits::default() }
+        let facts = Arc::new(CloudFacts::new(Arc::clone(&cloud), None));
+        Self { catalogue, cloud, store, clock, ids, holder, limits: Limits::default(), facts }
     }
 
     /// With these limits for what is done by itself.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// Everything that calls a cloud.
+    pub(crate) fn cloud(&self) -> &Arc<dyn Cloud> {
+        &self.cloud
     }
 
     /// Another who takes up work beside this one.
@@ -315,6 +324,13 @@ impl Fixer {
     /// When reading fails or the record cannot be kept: the next call goes on from there.
     pub async fn advance(&self, r: &mut Remediation, deadline: Option<Timestamp>) -> Result<Next, PipelineError> {
         let lease = self.take_up(&r.id, r.plan.at.resource.as_str()).await?;
+        // INVARIANT: what was not asked for by hand is written only where the guards let it, whoever goes on.
+        if r.state == State::Planned
+            && let Some(after) = self.permit(r, &lease).await?
+        {
+            self.store.leave(&lease, &after, self.now()).await?;
+            return Ok(Next::Done);
+        }
         let next = self.advance_with(r, &lease, deadline).await?;
         if next == Next::Done {
             self.store.leave(&lease, &self.after(r), self.now()).await?;

@@ -15,6 +15,7 @@ pub mod config;
 pub mod decider;
 pub mod explain;
 pub mod fixer;
+pub mod guard;
 pub mod import;
 pub mod live_import;
 pub mod lookup;

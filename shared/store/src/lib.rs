@@ -10,6 +10,7 @@ mod sqlite;
 use amend_domain::{
     Assessment, Decision, Facts, Problem, Setting,
     audit::{Head, Record},
+    guard::{About, Hold, Tally},
     plan::Remediation,
     problem::SourceOfTruth,
     thing::Read,
@@ -281,8 +282,17 @@ pub trait Store: Send + Sync {
     /// its state lets it.
     async fn begin_remediation(&self, remediation: &Remediation, from: &Lease) -> Result<(), StoreError>;
 
-    /// How many remediations were begun since by themselves, to be written.
-    async fn enforced_since(&self, since: Timestamp) -> Result<u64, StoreError>;
+    /// What guards count: what was done and seen lately, and who holds what.
+    async fn tally(&self, about: &About<'_>) -> Result<Tally, StoreError>;
+
+    /// Adds a hold.
+    async fn hold(&self, hold: &Hold) -> Result<(), StoreError>;
+
+    /// The holds that have not ended.
+    async fn holds(&self, now: Timestamp) -> Result<Vec<Hold>, StoreError>;
+
+    /// Ends a hold before its time. Returns it, if there was one.
+    async fn end_hold(&self, id: &str, by: &str, now: Timestamp) -> Result<Option<Hold>, StoreError>;
 
     /// Takes up the most urgent piece of work that is due, until `until`.
     async fn claim(&self, holder: &str, now: Timestamp, until: Timestamp) -> Result<Option<(Work, Lease)>, StoreError>;
@@ -301,6 +311,9 @@ pub trait Store: Send + Sync {
 
     /// The work that there is: what waits for a person first, then the most urgent.
     async fn work(&self, limit: u32) -> Result<Vec<Work>, StoreError>;
+
+    /// One piece of work, by its key.
+    async fn one_work(&self, key: &str) -> Result<Option<Work>, StoreError>;
 
     /// Has parked work tried again: one piece, by its key; all, if none is named. Returns how many.
     async fn retry_work(&self, key: Option<&str>, now: Timestamp) -> Result<u64, StoreError>;

@@ -1,7 +1,7 @@
 //! Statements that SQLite and PostgreSQL both understand: `$1`, `ON CONFLICT`, TEXT and BIGINT.
 
 /// The version of the schema below.
-pub(crate) const VERSION: i64 = 4;
+pub(crate) const VERSION: i64 = 5;
 
 /// What leads from each version to the next, from version 1.
 pub(crate) const MIGRATIONS: &[&[&str]] = &[
@@ -17,6 +17,15 @@ pub(crate) const MIGRATIONS: &[&[&str]] = &[
         AUDIT,
         AUDIT_BY_RESOURCE,
     ],
+    &[
+        "ALTER TABLE remediations ADD COLUMN account TEXT",
+        "ALTER TABLE remediations ADD COLUMN rule TEXT",
+        "ALTER TABLE remediations ADD COLUMN reach BIGINT NOT NULL DEFAULT 1",
+        "ALTER TABLE problems ADD COLUMN setting TEXT",
+        PROBLEMS_BY_SETTING,
+        SEEN,
+        HOLDS,
+    ],
 ];
 
 /// As version 2 had it.
@@ -26,7 +35,8 @@ const REMEDIATIONS_2: &str = "CREATE TABLE remediations (
 
 const REMEDIATIONS: &str = "CREATE TABLE remediations (
     id TEXT NOT NULL PRIMARY KEY, resource TEXT NOT NULL, fix TEXT NOT NULL, state TEXT NOT NULL,
-    revision BIGINT NOT NULL, begun BIGINT NOT NULL, due BIGINT, body TEXT NOT NULL, problem TEXT, mode TEXT)";
+    revision BIGINT NOT NULL, begun BIGINT NOT NULL, due BIGINT, body TEXT NOT NULL, problem TEXT, mode TEXT,
+    account TEXT, rule TEXT, reach BIGINT NOT NULL DEFAULT 1)";
 
 const REMEDIATIONS_BY_PROBLEM: &str = "CREATE INDEX remediations_by_problem ON remediations (problem, state)";
 
@@ -37,6 +47,14 @@ const WORK: &str = "CREATE TABLE work (
     parked BIGINT, why TEXT)";
 
 const WORK_BY_DUE: &str = "CREATE INDEX work_by_due ON work (parked, due)";
+
+const PROBLEMS_BY_SETTING: &str = "CREATE INDEX problems_by_setting ON problems (setting, opened)";
+
+/// When each setting was first seen wrong.
+const SEEN: &str = "CREATE TABLE seen (setting TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL)";
+
+const HOLDS: &str = "CREATE TABLE holds (
+    id TEXT NOT NULL PRIMARY KEY, held TEXT NOT NULL, until BIGINT NOT NULL, body TEXT NOT NULL)";
 
 const STOPS: &str = "CREATE TABLE stops (name TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL)";
 
@@ -64,7 +82,7 @@ pub(crate) const SCHEMA: &[&str] = &[
     "CREATE TABLE problems (
         tenant TEXT NOT NULL, id TEXT NOT NULL, resource TEXT NOT NULL, account TEXT,
         open BIGINT NOT NULL, backlog BIGINT NOT NULL, risk BIGINT NOT NULL, severity BIGINT NOT NULL,
-        opened BIGINT NOT NULL, due BIGINT, rule TEXT, undetermined BIGINT NOT NULL, body TEXT NOT NULL,
+        opened BIGINT NOT NULL, due BIGINT, rule TEXT, undetermined BIGINT NOT NULL, body TEXT NOT NULL, setting TEXT,
         PRIMARY KEY (tenant, id))",
     "CREATE INDEX problems_by_urgency ON problems (open DESC, risk DESC, severity DESC, opened, id)",
     "CREATE INDEX problems_by_resource ON problems (resource)",
@@ -88,6 +106,9 @@ pub(crate) const SCHEMA: &[&str] = &[
     STOPS,
     AUDIT,
     AUDIT_BY_RESOURCE,
+    PROBLEMS_BY_SETTING,
+    SEEN,
+    HOLDS,
 ];
 
 pub(crate) const ADD_VERSION: &str = "INSERT INTO versions (tenant, assessment, version, received) \
@@ -104,11 +125,13 @@ pub(crate) const LIST_ASSESSMENTS: &str = "SELECT body FROM assessments ORDER BY
 pub(crate) const GET_PROBLEM: &str = "SELECT body FROM problems WHERE tenant = $1 AND id = $2";
 
 pub(crate) const PUT_PROBLEM: &str = "INSERT INTO problems \
-    (tenant, id, resource, account, open, backlog, risk, severity, opened, due, rule, undetermined, body) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (tenant, id) DO UPDATE SET \
+    (tenant, id, resource, account, open, backlog, risk, severity, opened, due, rule, undetermined, body, setting) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (tenant, id) DO UPDATE SET \
     resource = excluded.resource, account = excluded.account, open = excluded.open, backlog = excluded.backlog, \
     risk = excluded.risk, severity = excluded.severity, opened = excluded.opened, due = excluded.due, \
-    rule = excluded.rule, undetermined = excluded.undetermined, body = excluded.body";
+    rule = excluded.rule, undetermined = excluded.undetermined, body = excluded.body, setting = excluded.setting";
+
+pub(crate) const PUT_SEEN: &str = "INSERT INTO seen (setting, at) VALUES ($1, $2) ON CONFLICT (setting) DO NOTHING";
 
 pub(crate) const UNDETERMINED: &str = "SELECT a.body AS body FROM assessments a JOIN problems p \
     ON p.tenant = a.tenant AND p.id = a.problem WHERE p.undetermined = 1 ORDER BY a.tenant, a.id";
@@ -166,8 +189,8 @@ pub(crate) const LIST_INPUTS: &str = "SELECT account, last_event, last_snapshot 
 
 /// None begins on a resource where another has not ended.
 pub(crate) const ADD_REMEDIATION: &str = "INSERT INTO remediations \
-    (id, resource, fix, state, revision, begun, due, body, problem, mode) \
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 \
+    (id, resource, fix, state, revision, begun, due, body, problem, mode, account, rule, reach) \
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 \
     WHERE NOT EXISTS (SELECT 1 FROM remediations WHERE id = $1 OR resource = $2 \
     AND state IN ('awaiting-approval', 'planned', 'applying', 'applied', 'undoing'))";
 
@@ -178,9 +201,26 @@ pub(crate) const PUT_REMEDIATION: &str = "UPDATE remediations SET state = $2, re
 /// Those of a problem that its source has not confirmed yet.
 pub(crate) const UNCONFIRMED: &str = "SELECT body FROM remediations WHERE problem = $1 AND state = 'set' ORDER BY id";
 
-/// How many were begun by themselves since.
-pub(crate) const COUNT_ENFORCED: &str =
-    "SELECT COUNT(*) FROM remediations WHERE mode = 'enforce' AND begun >= $1 AND state <> 'superseded'";
+pub(crate) const SURGE: &str = "SELECT COUNT(*) FROM problems WHERE setting = $1 AND open = 1 AND opened >= $2";
+
+pub(crate) const FIRST_SEEN: &str = "SELECT at FROM seen WHERE setting = $1";
+
+pub(crate) const FAILURES: &str = "SELECT COUNT(*) FROM remediations WHERE mode IS NOT NULL \
+    AND state IN ('failed', 'parked') AND begun >= $1";
+
+/// What was begun by itself to be written, by its reach: in all, in the account, for the rule.
+pub(crate) const BEGUN: &str = "SELECT COALESCE(SUM(reach), 0), \
+    COALESCE(SUM(CASE WHEN account = $2 THEN reach ELSE 0 END), 0), \
+    COALESCE(SUM(CASE WHEN rule = $3 THEN reach ELSE 0 END), 0) FROM remediations \
+    WHERE mode = 'enforce' AND begun >= $1 AND state NOT IN ('superseded', 'blocked')";
+
+pub(crate) const HOLDS_ON: &str = "SELECT body FROM holds WHERE (held = $1 OR held = $2) AND until > $3 ORDER BY id";
+
+pub(crate) const LIST_HOLDS: &str = "SELECT body FROM holds WHERE until > $1 ORDER BY until, id";
+
+pub(crate) const PUT_HOLD: &str = "INSERT INTO holds (id, held, until, body) VALUES ($1, $2, $3, $4)";
+
+pub(crate) const DROP_HOLD: &str = "DELETE FROM holds WHERE id = $1 RETURNING body";
 
 /// Work that was not taken up yet takes a new due date; what was, goes its way.
 pub(crate) const PUT_WORK: &str = "INSERT INTO work \
@@ -216,6 +256,9 @@ pub(crate) const RETRY_WORK: &str = "UPDATE work SET parked = NULL, attempts = 0
 
 pub(crate) const LIST_WORK: &str = "SELECT key, kind, subject, due, attempts, until, parked, why, fence FROM work \
     ORDER BY parked IS NULL, rank DESC, due, key LIMIT $1";
+
+pub(crate) const GET_WORK: &str =
+    "SELECT key, kind, subject, due, attempts, until, parked, why, fence FROM work WHERE key = $1";
 
 pub(crate) const GET_STOP: &str = "SELECT body FROM stops WHERE name = 'all'";
 

@@ -6,7 +6,7 @@ use amend_store::Store as _;
 
 use crate::{
     args::Format,
-    commands::{BY, plan},
+    commands::{BY, explain, plan},
     failure::{Exit, Failure},
     output::{Output, Tone},
     setup,
@@ -61,6 +61,7 @@ pub async fn run(id: Option<&str>, config: &Config, output: Output) -> Result<Ex
 fn show(r: &Remediation, output: Output) {
     let rule = r.rule.as_ref().map_or_else(String::new, |rule| format!("rule {rule}"));
     plan::print(&r.plan, &rule, true, output);
+    explain::checks(&r.checks, output);
     let short: String = r.plan.digest.trim_start_matches("sha256:").chars().take(12).collect();
     output.say(&format!(
         "approve it with `amend approve {} --plan {short}`, deny it with `amend deny {} --plan {short} --why …`",

@@ -1,6 +1,10 @@
 //! `amend explain`: why a problem was decided as it was.
 
-use amend_domain::{Truth, explain::StepResult};
+use amend_domain::{
+    Truth,
+    explain::StepResult,
+    guard::{Check, Says},
+};
 use amend_pipeline::{
     Config,
     explain::{Explained, FactLine},
@@ -63,6 +67,23 @@ pub async fn run(id: &str, config: &Config, output: Output) -> Result<Exit, Fail
         ("action", row.action.clone()),
     ] {
         output.line(&format!("  {name:<13}{value}"));
+    }
+    if let Some(work) = &explanation.work {
+        let when = work.due.strftime("%Y-%m-%d %H:%M UTC");
+        let text = match (&work.why, work.parked) {
+            (Some(why), Some(_)) => output.toned(Tone::Alarm, &format!("waits for a person: {why}")),
+            (Some(why), None) => output.toned(Tone::Warn, &format!("put off until {when}: {why}")),
+            (None, _) => format!("begins {when}, as far as `remediate.most` lets it"),
+        };
+        output.line(&format!("  {:<13}{text}", "next"));
+    }
+    for r in &explanation.remediations {
+        let why = r.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        let when = r.changed.strftime("%Y-%m-%d %H:%M UTC");
+        output.line(&format!("  {:<13}{} since {when}, {}{why}", "done", r.state.as_str(), r.id));
+    }
+    if let Some(last) = explanation.remediations.first() {
+        checks(&last.checks, output);
     }
     let assigned_by = &explanation.problem.decision.rule_set;
     if explanation.decisions.first().is_some_and(|last| last.stored.decision.rule_set != *assigned_by) {
@@ -127,6 +148,23 @@ fn decision(explained: &Explained, output: Output) {
                 reason.asked
             ));
         }
+    }
+}
+
+/// What the guards said.
+pub fn checks(checks: &[Check], output: Output) {
+    if checks.is_empty() {
+        return;
+    }
+    output.line("  guards");
+    for check in checks {
+        let (word, tone) = match check.says {
+            Says::Pass => ("pass".to_owned(), Tone::Good),
+            Says::Ask => ("ask".to_owned(), Tone::Warn),
+            Says::Wait { until } => (format!("wait until {}", until.strftime("%Y-%m-%d %H:%M")), Tone::Warn),
+            Says::No => ("no".to_owned(), Tone::Alarm),
+        };
+        output.line(&format!("    {:<11}{}  {}", check.guard, output.toned(tone, &format!("{word:<5}")), check.why));
     }
 }
 

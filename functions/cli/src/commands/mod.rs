@@ -9,6 +9,7 @@ mod decide;
 mod demo;
 mod explain;
 mod fix;
+mod hold;
 mod import;
 mod list;
 mod plan;
@@ -60,6 +61,10 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
                 Command::Approvals { id } => approvals::run(id.as_deref(), &config, output).await,
                 Command::Approve { id, plan } => approvals::answer(&id, &plan, None, &config, output).await,
                 Command::Deny { id, plan, why } => approvals::answer(&id, &plan, Some(why), &config, output).await,
+                Command::Hold { id, lasts, why, end, .. } => {
+                    hold::run(id.as_deref().zip(lasts.as_deref()).zip(why.as_deref()), end.as_deref(), &config, output)
+                        .await
+                }
                 Command::Stop { why } => stop::stop(&why, &config, output).await,
                 Command::Resume => stop::resume(&config, output).await,
                 Command::Audit(command) => audit::run(&command, &config, output).await,

@@ -6,7 +6,7 @@ use amend_store::Store as _;
 
 use crate::{
     args::{self, Format},
-    commands::{fix, plan},
+    commands::{explain, fix, plan},
     failure::{Exit, Failure},
     output::{Output, Tone},
     setup,
@@ -86,6 +86,11 @@ fn one(r: &Remediation, output: Output) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     plan::print(&r.plan, "", true, output);
+    explain::checks(&r.checks, output);
+    if let Some(answer) = &r.answer {
+        let word = if answer.approved { "approved" } else { "denied" };
+        output.say(&format!("{word} by {}, {}", answer.by, answer.at.strftime("%Y-%m-%d %H:%M UTC")));
+    }
     output.heading("what was done");
     for made in &r.made {
         let (word, tone) = match &made.outcome {
@@ -108,7 +113,7 @@ fn tone(state: State) -> Tone {
     match state {
         State::Set | State::Healthy | State::Undone => Tone::Good,
         State::Observed => Tone::Plain,
-        State::Failed | State::Parked => Tone::Alarm,
+        State::Failed | State::Blocked | State::Parked => Tone::Alarm,
         State::AwaitingApproval
         | State::Planned
         | State::Applying

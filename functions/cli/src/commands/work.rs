@@ -22,7 +22,7 @@ pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
     while let Some((_, after)) = fixer.work(None).await? {
         let count = match after {
             After::Done | After::Afresh { .. } => &mut done,
-            After::Later { .. } | After::Again { .. } => &mut later,
+            After::Later { .. } | After::Held { .. } | After::Again { .. } => &mut later,
             After::Parked { .. } => &mut parked,
         };
         *count = count.saturating_add(1);

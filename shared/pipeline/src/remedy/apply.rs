@@ -32,7 +32,7 @@ impl Remedy {
         journal: &dyn Journal,
     ) -> Result<Remediation, RemedyError> {
         let now = self.now();
-        let Asked { by, problem, rule, mode, until } = asked.into();
+        let Asked { by, problem, rule, mode, until, checks } = asked.into();
         let mut remediation = Remediation {
             id: id.into(),
             plan,
@@ -40,6 +40,7 @@ impl Remedy {
             problem,
             rule,
             mode,
+            checks,
             answer: None,
             state: match mode {
                 Some(Mode::Observe) => State::Observed,
@@ -86,6 +87,7 @@ impl Remedy {
                 | State::Set
                 | State::Healthy
                 | State::Failed
+                | State::Blocked
                 | State::Undone
                 | State::Superseded
                 | State::Parked => return Ok(Next::Done),
@@ -304,6 +306,7 @@ impl Remedy {
         r.due = None;
         r.state = match (wrote, undoing) {
             (_, true) => State::Parked,
+            (false, _) if is_forbidden(r.why.as_deref().unwrap_or_default()) => State::Blocked,
             (false, _) => State::Failed,
             (true, _) if self.fix.undo.is_empty() => State::Parked,
             (true, _) => {
@@ -336,6 +339,23 @@ impl Remedy {
     pub(super) fn state(&self, r: &Remediation, message: &'static str) -> RemedyError {
         RemedyError::State { id: r.id.to_string(), state: r.state.as_str(), message }
     }
+}
+
+/// What clouds say where a person or a policy forbids a call: trying again does not help, and it says
+/// nothing about whether fixes work. Sources: <https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-policy-requestdisallowedbypolicy>,
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>,
+/// <https://cloud.google.com/resource-manager/docs/organization-policy/overview#violations>.
+const FORBIDDEN: [&str; 6] = [
+    "RequestDisallowedByPolicy",
+    "ScopeLocked",
+    "DenyAssignmentAuthorizationFailed",
+    "explicit deny in a service control policy",
+    "explicit deny in a resource control policy",
+    "violates constraint constraints/",
+];
+
+fn is_forbidden(why: &str) -> bool {
+    FORBIDDEN.iter().any(|words| why.contains(words))
 }
 
 /// How often a call was sent.

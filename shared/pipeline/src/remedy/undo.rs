@@ -41,6 +41,7 @@ impl Remedy {
             | State::Planned
             | State::Applying
             | State::Failed
+            | State::Blocked
             | State::Undone
             | State::Superseded => {
                 return Err(self.state(remediation, "nothing of it is there to be undone"));

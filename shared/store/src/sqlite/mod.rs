@@ -8,6 +8,7 @@ use amend_domain::{
     Assessment, Problem, ProblemId, ResourceId,
     assessment::Version,
     audit::{Entry, Head, Record},
+    guard::{About, Hold, Tally},
     plan::Remediation,
     problem::{Closed, Place, State},
     thing::Read,
@@ -143,14 +144,34 @@ async fn put_problem(
         .bind(problem.decision.rule.as_ref().map(amend_domain::RuleId::as_str))
         .bind(i64::from(problem.lacks_facts()))
         .bind(write("problems", problem)?)
+        .bind(problem.setting.as_str())
         .execute(&mut **transaction)
         .await
         .map_err(failed("write a problem"))?;
+    if problem.state == State::Open {
+        let seen = sqlx::query(sql::PUT_SEEN).bind(problem.setting.as_str()).bind(now.as_microsecond());
+        seen.execute(&mut **transaction).await.map_err(failed("note a setting"))?;
+    }
     work::queue_problem(transaction, problem).await?;
     if problem.state == State::Closed(Closed::Healthy) {
         work::confirm(transaction, problem, now).await?;
     }
     Ok(())
+}
+
+/// Somebody holds something, or lets it go.
+fn held(at: Timestamp, who: &str, what: &str, hold: &Hold) -> Entry {
+    let id = ResourceId::new(&hold.on);
+    let known = id.cloud() != amend_domain::Cloud::Other;
+    Entry {
+        at,
+        who: who.into(),
+        what: what.into(),
+        subject: hold.id.clone(),
+        resource: known.then_some(id),
+        account: None,
+        detail: serde_json::json!({ "on": hold.on, "until": hold.until, "why": hold.why }),
+    }
 }
 
 /// Somebody used the stop switch.
@@ -467,13 +488,36 @@ impl Store for Sqlite {
         transaction.commit().await.map_err(failed("keep a remediation"))
     }
 
-    async fn enforced_since(&self, since: Timestamp) -> Result<u64, StoreError> {
-        let count: i64 = sqlx::query_scalar(sql::COUNT_ENFORCED)
-            .bind(since.as_microsecond())
-            .fetch_one(&self.readers)
-            .await
-            .map_err(failed("count remediations"))?;
-        Ok(u64::try_from(count).unwrap_or_default())
+    async fn tally(&self, about: &About<'_>) -> Result<Tally, StoreError> {
+        let mut transaction = self.readers.begin().await.map_err(failed("count what was done lately"))?;
+        work::tally(&mut transaction, about).await
+    }
+
+    async fn hold(&self, hold: &Hold) -> Result<(), StoreError> {
+        let fail = failed("hold something");
+        let mut transaction = self.begin("hold something").await?;
+        let query = sqlx::query(sql::PUT_HOLD).bind(&*hold.id).bind(&*hold.on).bind(hold.until.as_microsecond());
+        query.bind(write("holds", hold)?).execute(&mut *transaction).await.map_err(&fail)?;
+        work::add_audit(&mut transaction, held(hold.at, &hold.by, "hold", hold)).await?;
+        transaction.commit().await.map_err(fail)
+    }
+
+    async fn holds(&self, now: Timestamp) -> Result<Vec<Hold>, StoreError> {
+        let rows = sqlx::query(sql::LIST_HOLDS).bind(now.as_microsecond()).fetch_all(&self.readers).await;
+        bodies("holds", &rows.map_err(failed("list holds"))?)
+    }
+
+    async fn end_hold(&self, id: &str, by: &str, now: Timestamp) -> Result<Option<Hold>, StoreError> {
+        let fail = failed("end a hold");
+        let mut transaction = self.begin("end a hold").await?;
+        let body: Option<String> =
+            sqlx::query_scalar(sql::DROP_HOLD).bind(id).fetch_optional(&mut *transaction).await.map_err(&fail)?;
+        let hold: Option<Hold> = body.map(|body| read("holds", &body)).transpose()?;
+        if let Some(hold) = &hold {
+            work::add_audit(&mut transaction, held(now, by, "release", hold)).await?;
+        }
+        transaction.commit().await.map_err(fail)?;
+        Ok(hold)
     }
 
     async fn claim(&self, holder: &str, now: Timestamp, until: Timestamp) -> Result<Option<(Work, Lease)>, StoreError> {
@@ -524,6 +568,12 @@ impl Store for Sqlite {
         let rows = sqlx::query(sql::LIST_WORK).bind(i64::from(limit)).fetch_all(&self.readers).await;
         let rows = rows.map_err(failed("list work"))?;
         rows.iter().map(|row| work::work_of(row).map(|(work, _)| work)).collect()
+    }
+
+    async fn one_work(&self, key: &str) -> Result<Option<Work>, StoreError> {
+        let row = sqlx::query(sql::GET_WORK).bind(key).fetch_optional(&self.readers).await;
+        let row = row.map_err(failed("find work"))?;
+        row.as_ref().map(|row| work::work_of(row).map(|(work, _)| work)).transpose()
     }
 
     async fn retry_work(&self, key: Option<&str>, now: Timestamp) -> Result<u64, StoreError> {

@@ -3,6 +3,7 @@
 use amend_domain::{
     Problem,
     audit::{Entry, Head, Record},
+    guard::{About, Tally},
     plan::{MadeOutcome, Remediation, State},
     work::{After, Lease, Stop, Work, WorkKind},
 };
@@ -74,6 +75,9 @@ pub(super) async fn put_remediation(transaction: &mut Tx<'_>, r: &Remediation) -
             .bind(write("remediations", r)?)
             .bind(r.problem.as_ref().map(amend_domain::ProblemId::as_str))
             .bind(r.mode.map(amend_domain::rule::Mode::as_str))
+            .bind(r.plan.at.account.as_ref().map(amend_domain::AccountId::as_str))
+            .bind(r.rule.as_ref().map(amend_domain::RuleId::as_str))
+            .bind(r.plan.affected.as_ref().map_or(1, |all| i64::try_from(all.len()).unwrap_or(i64::MAX)).max(1))
     } else {
         let query = sqlx::query(sql::PUT_REMEDIATION).bind(&*r.id);
         query.bind(r.state.as_str()).bind(revision).bind(due).bind(write("remediations", r)?)
@@ -148,6 +152,7 @@ pub(super) async fn leave(
             return Ok(());
         }
         After::Later { at } => (*at, true, None, None),
+        After::Held { at, why } => (*at, true, None, Some(why.clone())),
         After::Again { at, why } => (*at, false, None, Some(why.clone())),
         After::Parked { why } => (now, false, Some(now), Some(why.clone())),
     };
@@ -181,6 +186,49 @@ pub(super) fn work_of(row: &SqliteRow) -> Result<(Work, i64), StoreError> {
         why: row.try_get("why").map_err(&fail)?,
     };
     Ok((work, row.try_get("fence").map_err(&fail)?))
+}
+
+/// What was done and seen lately.
+pub(super) async fn tally(transaction: &mut Tx<'_>, about: &About<'_>) -> Result<Tally, StoreError> {
+    let fail = failed("count what was done lately");
+    let since = about.since.as_microsecond();
+    let count = |count: i64| u64::try_from(count).unwrap_or_default();
+    let surge: i64 = sqlx::query_scalar(sql::SURGE)
+        .bind(about.setting)
+        .bind(since)
+        .fetch_one(&mut **transaction)
+        .await
+        .map_err(&fail)?;
+    let first: Option<i64> = sqlx::query_scalar(sql::FIRST_SEEN)
+        .bind(about.setting)
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(&fail)?;
+    let failures: i64 =
+        sqlx::query_scalar(sql::FAILURES).bind(since).fetch_one(&mut **transaction).await.map_err(&fail)?;
+    let (all, in_account, for_rule): (i64, i64, i64) = sqlx::query_as(sql::BEGUN)
+        .bind(since)
+        .bind(about.account.map(amend_domain::AccountId::as_str))
+        .bind(about.rule.map(amend_domain::RuleId::as_str))
+        .fetch_one(&mut **transaction)
+        .await
+        .map_err(&fail)?;
+    let holds = sqlx::query(sql::HOLDS_ON)
+        .bind(about.resource)
+        .bind(about.account.map(amend_domain::AccountId::as_str))
+        .bind(about.now.as_microsecond())
+        .fetch_all(&mut **transaction)
+        .await
+        .map_err(&fail)?;
+    Ok(Tally {
+        surge: count(surge),
+        first_seen: first.and_then(|micros| Timestamp::from_microsecond(micros).ok()),
+        failed: count(failures),
+        begun: count(all),
+        begun_in_account: count(in_account),
+        begun_for_rule: count(for_rule),
+        holds: super::bodies("holds", &holds)?,
+    })
 }
 
 /// Adds a record to the trail. There is one writer, so none comes between.

@@ -1,0 +1,99 @@
+//! `amend hold`: nothing is done about a resource or an account until a day.
+
+use amend_domain::{ResourceId, ScopeId, Timeframe, guard::Hold, ports::Ids as _};
+use amend_pipeline::{Config, system::UlidIds};
+use amend_store::Store as _;
+use serde_json::json;
+
+use crate::{
+    args::Format,
+    commands::BY,
+    failure::{Exit, Failure},
+    output::{Output, Tone},
+    setup,
+};
+
+/// Runs the command: adds a hold on something for some time and a reason, ends one, or lists them.
+pub async fn run(
+    new: Option<((&str, &str), &str)>,
+    end: Option<&str>,
+    config: &Config,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let store = setup::store(config).await?;
+    let now = setup::now();
+    if let Some(id) = end {
+        let Some(hold) = store.end_hold(id, BY, now).await? else {
+            let hint = "`amend hold --list` shows them";
+            return Err(Failure::new(format!("there is no hold `{id}`"), None, Some(hint)));
+        };
+        if output.format() == Format::Json {
+            output.json(&hold)?;
+        } else {
+            output.say(&format!("{} is not held any more", hold.on));
+        }
+        return Ok(Exit::Ok);
+    }
+    if let Some(((on, lasts), why)) = new {
+        let time = Timeframe::parse(lasts).map_err(|error| {
+            Failure::new(
+                format!("`{lasts}` is no length of time"),
+                Some(Box::new(error)),
+                Some("write it as `14d` or `36h`"),
+            )
+        })?;
+        let hold = Hold {
+            id: format!("h-{}", UlidIds::default().next(now)).into(),
+            on: canonical(on)?.into(),
+            until: time.after(now),
+            by: BY.into(),
+            at: now,
+            why: why.into(),
+        };
+        store.hold(&hold).await?;
+        if output.format() == Format::Json {
+            output.json(&hold)?;
+        } else {
+            output.say(&format!(
+                "{} is held until {}: {}",
+                hold.on,
+                hold.until.strftime("%Y-%m-%d %H:%M UTC"),
+                hold.id
+            ));
+        }
+        return Ok(Exit::Ok);
+    }
+    let all = store.holds(now).await?;
+    if output.format() == Format::Json {
+        output.json(&json!({ "holds": all }))?;
+    } else if all.is_empty() {
+        output.say("nothing is held");
+    } else {
+        let rows: Vec<_> = all
+            .iter()
+            .map(|hold| {
+                vec![
+                    (hold.id.to_string(), Tone::Plain),
+                    (hold.on.to_string(), Tone::Plain),
+                    (hold.until.strftime("%Y-%m-%d %H:%M").to_string(), Tone::Plain),
+                    (format!("{}: {}", hold.by, hold.why), Tone::Plain),
+                ]
+            })
+            .collect();
+        output.table(&[("hold", 30, 30), ("on", 24, 60), ("until (UTC)", 16, 16), ("why", 20, 60)], &rows);
+    }
+    Ok(Exit::Ok)
+}
+
+/// The one form of a resource's or an account's id.
+fn canonical(text: &str) -> Result<String, Failure> {
+    if let Some(scope) = ScopeId::parse(text).ok().filter(|scope| scope.account() == Some(scope.as_str())) {
+        return Ok(scope.as_str().to_owned());
+    }
+    let id = ResourceId::new(text);
+    if id.cloud() == amend_domain::Cloud::Other {
+        let hint = "a resource's full id, `/subscriptions/<id>`, `aws:<account>` or `gcp:projects/<id>`";
+        return Err(Failure::new(format!("`{text}` is no resource and no account"), None, Some(hint)));
+    }
+    Ok(id.as_str().to_owned())
+}

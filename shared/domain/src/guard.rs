@@ -1,0 +1,102 @@
+//! What guards say of a remediation: what keeps it from doing harm.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{ids::RuleId, resource::AccountId};
+
+/// What a guard says, the mildest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "says")]
+pub enum Says {
+    /// It has nothing against it.
+    Pass,
+    /// Only with a person's word.
+    Ask,
+    /// Not yet.
+    Wait {
+        /// When to look again.
+        until: Timestamp,
+    },
+    /// No.
+    No,
+}
+
+/// What one guard says, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// The guard.
+    pub guard: Box<str>,
+    /// What it says.
+    #[serde(flatten)]
+    pub says: Says,
+    /// Why.
+    pub why: Box<str>,
+}
+
+impl Check {
+    /// A guard's word.
+    #[must_use]
+    pub fn new(guard: &str, says: Says, why: impl Into<Box<str>>) -> Self {
+        Self { guard: guard.into(), says, why: why.into() }
+    }
+}
+
+/// The word that counts: the strictest. Nothing, where all pass.
+#[must_use]
+pub fn strictest(checks: &[Check]) -> Option<&Check> {
+    checks.iter().filter(|check| check.says != Says::Pass).max_by(|a, b| a.says.cmp(&b.says))
+}
+
+/// What was done and seen lately, as guards count it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Open problems of the setting that began since the time asked for.
+    pub surge: u64,
+    /// When the setting was first seen wrong anywhere.
+    pub first_seen: Option<Timestamp>,
+    /// Remediations that failed or were parked.
+    pub failed: u64,
+    /// What was begun by itself to be written, with its reach: in all,
+    pub begun: u64,
+    /// in the account,
+    pub begun_in_account: u64,
+    /// and for the rule.
+    pub begun_for_rule: u64,
+    /// Holds that cover the resource.
+    pub holds: Vec<Hold>,
+}
+
+/// Nothing is done about a resource or an account until a day: a person said so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Its id: `h-` and 26 characters.
+    pub id: Box<str>,
+    /// The resource or account, by its canonical id.
+    pub on: Box<str>,
+    /// Until when.
+    pub until: Timestamp,
+    /// Who said so.
+    pub by: Box<str>,
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub why: Box<str>,
+}
+
+/// What is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// The setting.
+    pub setting: &'a str,
+    /// The resource.
+    pub resource: &'a str,
+    /// Its account.
+    pub account: Option<&'a AccountId>,
+    /// The rule.
+    pub rule: Option<&'a RuleId>,
+    /// Since when things are counted.
+    pub since: Timestamp,
+    /// Now: holds that have ended by then count for nothing.
+    pub now: Timestamp,
+}

@@ -1,0 +1,340 @@
+//! The guards: each is asked when a remediation of a problem is planned, and again before it begins to
+//! write. Each is on by default, and what cannot be known counts as "no", or as "only with a person's
+//! word".
+
+use std::sync::Arc;
+
+use amend_cloud::{CallError, Cloud, FactSource, Place};
+use amend_domain::{
+    Cloud as CloudName, Problem,
+    facts::Need,
+    guard::{About, Check, Says, Tally},
+    plan::{Plan, Remediation, State},
+    thing::Thing,
+};
+use amend_models::Call;
+use cronexpr::parse_crontab;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::advance::add;
+
+/// What the guards go by. The defaults are small.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// How long a problem must have stood.
+    pub settle: SignedDuration,
+    /// How long what was undone is left alone.
+    pub undone: SignedDuration,
+    /// So many times in a week a problem may come back after it was fixed.
+    pub fights: u64,
+    /// So many failures in an hour stop everything that has not begun.
+    pub failures: u64,
+    /// So many problems of one recommendation in an hour are for a person.
+    pub surge: u64,
+    /// So long a recommendation is new.
+    pub new_for: SignedDuration,
+    /// How much may begin to write by itself in an hour, counted by reach: in all,
+    pub per_hour: u64,
+    /// in one account,
+    pub per_account: u64,
+    /// and for one rule.
+    pub per_rule: u64,
+    /// Tags that tell that code manages a resource, beside those that are known: `key` or `key=value`.
+    pub managed_tags: Vec<String>,
+    /// When nothing begins.
+    pub freezes: Vec<Freeze>,
+}
+
+/// A time in which nothing begins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Freeze {
+    /// When it begins: five fields and a time zone, `0 16 * * FRI Europe/Vienna`.
+    pub begins: String,
+    /// How long it lasts.
+    pub lasts: SignedDuration,
+    /// Why.
+    pub why: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            settle: SignedDuration::from_mins(30),
+            undone: SignedDuration::from_hours(30 * 24),
+            fights: 2,
+            failures: 3,
+            surge: 25,
+            new_for: SignedDuration::from_hours(7 * 24),
+            per_hour: 10,
+            per_account: 5,
+            per_rule: 10,
+            managed_tags: Vec::new(),
+            freezes: Vec::new(),
+        }
+    }
+}
+
+impl Freeze {
+    /// Until when it lasts, where it does now.
+    fn until(&self, now: Timestamp) -> Option<Timestamp> {
+        let from = now.saturating_sub(self.lasts).unwrap_or(Timestamp::MIN);
+        // What cannot be told is frozen; the configuration was checked.
+        let began = parse_crontab(&self.begins).and_then(|begins| begins.find_next(from));
+        let Ok(began) = began.map(|began| began.timestamp()) else { return Some(add(now, self.lasts)) };
+        (began <= now).then(|| add(began, self.lasts))
+    }
+}
+
+/// What the guards look at.
+pub(crate) struct Sight<'a> {
+    pub settings: &'a Settings,
+    pub problem: &'a Problem,
+    pub plan: &'a Plan,
+    /// Remediations of the resource, newest first.
+    pub earlier: &'a [Remediation],
+    pub tally: &'a Tally,
+    pub now: Timestamp,
+}
+
+/// What to count for a problem.
+pub(crate) fn about<'a>(problem: &'a Problem, now: Timestamp) -> About<'a> {
+    About {
+        setting: problem.setting.as_str(),
+        resource: problem.resource.id.as_str(),
+        account: problem.resource.account.as_ref(),
+        rule: problem.decision.rule.as_ref(),
+        since: now.saturating_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN),
+        now,
+    }
+}
+
+/// Asks every guard, the quick ones first. All of them say something, so that it can be shown.
+pub(crate) async fn ask(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>, facts: &dyn FactSource) -> Vec<Check> {
+    let mut checks = vec![
+        freeze(sight),
+        hold(sight),
+        undone(sight),
+        settled(sight),
+        breaker(sight),
+        fix_fight(sight),
+        surge(sight),
+        budget(sight),
+    ];
+    let (exemptions, locks, managed) = tokio::join!(exemption(sight, cloud), lock(sight, cloud), managed(sight, facts));
+    checks.extend([exemptions, locks, managed]);
+    checks
+}
+
+fn pass(guard: &str, why: impl Into<Box<str>>) -> Check {
+    Check::new(guard, Says::Pass, why)
+}
+
+fn freeze(sight: &Sight<'_>) -> Check {
+    let frozen = sight.settings.freezes.iter().filter_map(|freeze| Some((freeze.until(sight.now)?, freeze)));
+    match frozen.max_by_key(|(until, _)| *until) {
+        Some((until, freeze)) => Check::new("freeze", Says::Wait { until }, freeze.why.as_str()),
+        None => pass("freeze", "no freeze window is open"),
+    }
+}
+
+fn hold(sight: &Sight<'_>) -> Check {
+    match sight.tally.holds.iter().max_by_key(|hold| hold.until) {
+        Some(hold) => {
+            Check::new("hold", Says::Wait { until: hold.until }, format!("{} holds {}: {}", hold.by, hold.on, hold.why))
+        }
+        None => pass("hold", "nobody holds it"),
+    }
+}
+
+fn ours<'a>(sight: &'a Sight<'_>) -> impl Iterator<Item = &'a Remediation> {
+    let (problem, fix) = (&sight.problem.id, &sight.plan.fix);
+    sight.earlier.iter().filter(move |r| r.problem.as_ref() == Some(problem) || r.plan.fix == *fix)
+}
+
+fn undone(sight: &Sight<'_>) -> Check {
+    let last = ours(sight).filter(|r| r.state == State::Undone).map(|r| add(r.changed, sight.settings.undone)).max();
+    match last.filter(|until| *until > sight.now) {
+        Some(until) => Check::new("undone", Says::Wait { until }, "it was undone, and is left alone"),
+        None => pass("undone", "nobody undid it lately"),
+    }
+}
+
+fn settled(sight: &Sight<'_>) -> Check {
+    let until = add(sight.problem.opened, sight.settings.settle);
+    if until > sight.now {
+        return Check::new("settle", Says::Wait { until }, "it only just came about, and may pass");
+    }
+    pass("settle", "it has stood for a while")
+}
+
+fn breaker(sight: &Sight<'_>) -> Check {
+    let failed = sight.tally.failed;
+    if failed >= sight.settings.failures {
+        let until = add(sight.now, SignedDuration::from_mins(15));
+        let why = format!("{failed} remediations of the last hour failed or were parked");
+        return Check::new("breaker", Says::Wait { until }, why);
+    }
+    pass("breaker", format!("{failed} of the last hour failed"))
+}
+
+fn fix_fight(sight: &Sight<'_>) -> Check {
+    let week = sight.now.saturating_sub(SignedDuration::from_hours(7 * 24)).unwrap_or(Timestamp::MIN);
+    let done = ours(sight).filter(|r| matches!(r.state, State::Set | State::Healthy) && r.begun >= week).count();
+    if u64::try_from(done).unwrap_or(u64::MAX) >= sight.settings.fights {
+        let why = format!("it was fixed {done} times within a week, and came back: something else sets it");
+        return Check::new("fix-fight", Says::No, why);
+    }
+    pass("fix-fight", format!("fixed {done} times within a week"))
+}
+
+fn surge(sight: &Sight<'_>) -> Check {
+    let (many, seen) = (sight.tally.surge, sight.tally.first_seen);
+    if many > sight.settings.surge {
+        let why = format!("{many} resources turned unhealthy within an hour: a new recommendation, or an incident?");
+        return Check::new("surge", Says::Ask, why);
+    }
+    match seen {
+        Some(seen) if add(seen, sight.settings.new_for) <= sight.now => pass("surge", format!("{many} within an hour")),
+        Some(_) => Check::new("surge", Says::Ask, "the recommendation was first seen lately"),
+        None => Check::new("surge", Says::Ask, "the recommendation was not seen before"),
+    }
+}
+
+fn budget(sight: &Sight<'_>) -> Check {
+    let reach = reach(sight.plan);
+    let (tally, settings) = (sight.tally, sight.settings);
+    let budgets = [
+        ("in all", tally.begun, settings.per_hour),
+        ("in the account", tally.begun_in_account, settings.per_account),
+        ("for the rule", tally.begun_for_rule, settings.per_rule),
+    ];
+    for (what, begun, most) in budgets {
+        if begun.saturating_add(reach) > most {
+            let until = add(sight.now, SignedDuration::from_mins(10));
+            let why = format!("{begun} were begun {what} within an hour, this reaches {reach}, and {most} may be");
+            return Check::new("budget", Says::Wait { until }, why);
+        }
+    }
+    pass("budget", format!("{} of {} in an hour", tally.begun, settings.per_hour))
+}
+
+/// How many resources a plan reaches: what else uses the setting, and the resource itself.
+pub(crate) fn reach(plan: &Plan) -> u64 {
+    u64::try_from(plan.affected.as_ref().map_or(0, Vec::len)).unwrap_or(u64::MAX).max(1)
+}
+
+/// A collection that hangs on the resource and the scopes above it.
+async fn list(
+    sight: &Sight<'_>,
+    cloud: &Arc<dyn Cloud>,
+    call: &str,
+    collection: &str,
+) -> Result<Vec<Value>, CallError> {
+    let found =
+        Call::find(call).map_err(|error| CallError::NotReached { call: call.to_owned(), reason: error.to_string() })?;
+    let place = Place { account: sight.plan.at.account.clone(), ..Place::default() };
+    let id = format!("{}/providers/Microsoft.Authorization/{collection}", sight.plan.at.resource);
+    let mut answer = cloud.call(&place, &found, &json!({ "id": id })).await?;
+    match answer.get_mut("value").map(Value::take) {
+        Some(Value::Array(values)) => Ok(values),
+        _ => Err(CallError::Unreadable { call: call.to_owned(), reason: "it is no list".into() }),
+    }
+}
+
+/// Live, as the status of an assessment may lag a day.
+async fn exemption(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Check {
+    const CALL: &str = "LIST Microsoft.Authorization/policyExemptions@2022-07-01-preview";
+    if sight.plan.at.cloud != CloudName::Azure {
+        let why = format!("exemptions of {} are not read yet", sight.plan.at.cloud);
+        return Check::new("exemption", Says::Ask, why);
+    }
+    let all = match list(sight, cloud, CALL, "policyExemptions").await {
+        Ok(all) => all,
+        Err(error) => return Check::new("exemption", Says::No, format!("exemptions cannot be read: {error}")),
+    };
+    let active = |one: &&Value| {
+        let ends = one.get("properties").and_then(|properties| properties.get("expiresOn")?.as_str());
+        // One whose end cannot be read has not ended.
+        ends.and_then(|ends| ends.parse::<Timestamp>().ok()).is_none_or(|ends| ends > sight.now)
+    };
+    let active: Vec<&Value> = all.iter().filter(active).collect();
+    let name = |one: &Value| {
+        let title = one.get("properties").and_then(|properties| properties.get("displayName")?.as_str());
+        title.or(one.get("name").and_then(Value::as_str)).unwrap_or("without a name").to_owned()
+    };
+    let partial = |one: &&&Value| {
+        let references = one.get("properties").and_then(|properties| properties.get("policyDefinitionReferenceIds"));
+        references.and_then(Value::as_array).is_some_and(|list| !list.is_empty())
+    };
+    match active.iter().find(|one| !partial(one)).or(active.first()) {
+        None => pass("exemption", "no exemption covers it"),
+        // Which recommendation a part of an initiative belongs to is not known.
+        Some(one) if partial(&one) => {
+            Check::new("exemption", Says::Ask, format!("the exemption `{}` may cover it", name(one)))
+        }
+        Some(one) => Check::new("exemption", Says::No, format!("the exemption `{}` covers it", name(one))),
+    }
+}
+
+async fn lock(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Check {
+    const CALL: &str = "LIST Microsoft.Authorization/locks@2016-09-01";
+    if sight.plan.at.cloud != CloudName::Azure {
+        return pass("lock", "only Azure has locks; others refuse the call");
+    }
+    let all = match list(sight, cloud, CALL, "locks").await {
+        Ok(all) => all,
+        Err(error) => return Check::new("lock", Says::No, format!("locks cannot be read: {error}")),
+    };
+    let deletes = sight.plan.calls.iter().any(|planned| planned.call.starts_with("DELETE "));
+    let holds = |one: &&Value| {
+        let level = one.get("properties").and_then(|properties| properties.get("level")?.as_str());
+        deletes || level != Some("CanNotDelete")
+    };
+    match all.iter().find(holds) {
+        Some(one) => {
+            let name = one.get("name").and_then(Value::as_str).unwrap_or("without a name");
+            Check::new("lock", Says::No, format!("the lock `{name}` forbids it"))
+        }
+        None => pass("lock", "no lock forbids it"),
+    }
+}
+
+/// Tags that tools put on what they manage, with the values that say otherwise.
+const MANAGED: [&str; 7] = [
+    "aws:cloudformation:stack-id",
+    "goog-terraform-provisioned",
+    "iac",
+    "managed-by",
+    "managed_by",
+    "managedby",
+    "terraform",
+];
+const NOT_MANAGED: [&str; 6] = ["", "false", "no", "none", "manual", "portal"];
+
+async fn managed(sight: &Sight<'_>, facts: &dyn FactSource) -> Check {
+    let Some(thing) = Thing::behind(Need::Tags, &sight.problem.resource) else {
+        return Check::new("managed", Says::Ask, "its tags cannot be read");
+    };
+    let read = facts.read(&[thing], sight.now).await.pop().unwrap_or_default();
+    let Some(tags) = &read.tags else {
+        let why = read.failed.as_deref().unwrap_or("nobody knows");
+        return Check::new("managed", Says::Ask, format!("its tags cannot be read: {why}"));
+    };
+    let own = |key: &str, value: &str| {
+        sight.settings.managed_tags.iter().any(|tag| match tag.split_once('=') {
+            Some((name, wanted)) => name.eq_ignore_ascii_case(key) && wanted == value,
+            None => tag.eq_ignore_ascii_case(key),
+        })
+    };
+    let known = |key: &str, value: &str| {
+        MANAGED.iter().any(|name| name.eq_ignore_ascii_case(key))
+            && !NOT_MANAGED.iter().any(|word| word.eq_ignore_ascii_case(value.trim()))
+    };
+    match tags.value.0.iter().find(|(key, value)| own(key, value) || known(key, value)) {
+        Some((key, value)) => {
+            Check::new("managed", Says::No, format!("code manages it (tag {key}={value}): change it there"))
+        }
+        None => pass("managed", "no tag says that code manages it"),
+    }
+}

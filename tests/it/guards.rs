@@ -1,0 +1,356 @@
+//! Every guard, by its silence: nothing is sent, and it is said why.
+
+use amend_domain::{
+    guard::{Check, Hold, Says},
+    plan::State,
+    rule::Mode,
+    work::After,
+};
+use amend_events::Form;
+use amend_pipeline::{advance::Answered, fixer::Limits, guard};
+use amend_store::Store as _;
+use amend_tests::{
+    clouds::Served,
+    harness::{Export, moment},
+    subject::Subject,
+};
+use serde_json::{Value, json};
+
+use crate::work::{Bench, bench, is_secure, mild, report, storage, tag};
+
+impl Bench {
+    fn guarded(self, guards: guard::Settings) -> Self {
+        let fixer = self.fixer.clone().with_limits(Limits { most: Some(Mode::Enforce), guards, ..Limits::default() });
+        Self { fixer, ..self }
+    }
+
+    /// What becomes of a problem of this resource that was reported now, and what guards say.
+    async fn after(&self, subject: &Subject) -> After {
+        self.report(subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+        let (_, after) = self.fixer.work(None).await.expect("the store answers").expect("something is due");
+        after
+    }
+}
+
+fn exempt(subject: &Subject, more: Value) {
+    let mut properties = json!({ "policyAssignmentId": "/subscriptions/x/providers/Microsoft.Authorization/policyAssignments/asc", "exemptionCategory": "Waiver", "displayName": "partner needs HTTP" });
+    properties.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    let group = subject.resource.split("/providers/").next().expect("a group");
+    let id = format!("{group}/providers/Microsoft.Authorization/policyExemptions/partner");
+    Served::azure().ask(&json!({ "do": "change", "resource": id, "merge": { "name": "partner", "type": "Microsoft.Authorization/policyExemptions", "properties": properties } }));
+}
+
+fn lock(subject: &Subject, level: &str) {
+    let id = format!("{}/providers/Microsoft.Authorization/locks/keep", subject.resource);
+    Served::azure().ask(&json!({ "do": "change", "resource": id, "merge": { "name": "keep", "type": "Microsoft.Authorization/locks", "properties": { "level": level } } }));
+}
+
+async fn silent(bench: &Bench, subject: &Subject) {
+    bench.work().await;
+    assert_eq!(bench.writes(subject), 0);
+    assert!(!is_secure(subject));
+}
+
+#[tokio::test]
+async fn an_exemption_a_lock_and_code_forbid_it() {
+    type Arrange = fn(&Subject);
+    let cases: [(&str, Arrange, &str); 5] = [
+        (
+            "exempted above",
+            |subject| exempt(subject, json!({})),
+            "exemption: the exemption `partner needs HTTP` covers it",
+        ),
+        (
+            "exempted, and nobody knows until when",
+            |subject| exempt(subject, json!({ "expiresOn": "one day" })),
+            "exemption: the exemption `partner needs HTTP` covers it",
+        ),
+        ("locked", |subject| lock(subject, "ReadOnly"), "lock: the lock `keep` forbids it"),
+        (
+            "managed",
+            |subject| tag(subject, json!({ "Managed_By": "Terraform" })),
+            "managed: code manages it (tag Managed_By=Terraform): change it there",
+        ),
+        (
+            "managed our way",
+            |subject| tag(subject, json!({ "pipeline": "infra" })),
+            "managed: code manages it (tag pipeline=infra): change it there",
+        ),
+    ];
+    for (name, arrange, expected) in cases {
+        let subject = storage();
+        arrange(&subject);
+        let bench = bench("enforce", Mode::Enforce).await;
+        let bench = bench.guarded(guard::Settings { managed_tags: vec!["pipeline=infra".into()], ..mild() });
+        let After::Parked { why } = bench.after(&subject).await else { panic!("{name}") };
+        assert_eq!(why, expected, "{name}");
+        silent(&bench, &subject).await;
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_forbid_it_lets_it_be() {
+    type Arrange = fn(&Subject);
+    let cases: [(&str, Arrange); 3] = [
+        ("an exemption that has ended", |subject| exempt(subject, json!({ "expiresOn": "2026-11-20T11:59:59Z" }))),
+        ("a lock against deleting", |subject| lock(subject, "CanNotDelete")),
+        ("tags that say nothing", |subject| tag(subject, json!({ "managed-by": "manual", "pipeline": "other" }))),
+    ];
+    for (name, arrange) in cases {
+        let subject = storage();
+        arrange(&subject);
+        let bench = bench("enforce", Mode::Enforce).await;
+        let bench = bench.guarded(guard::Settings { managed_tags: vec!["pipeline=infra".into()], ..mild() });
+        bench.after(&subject).await;
+        bench.work().await;
+        assert_eq!(bench.states(&subject).await, [State::Set], "{name}");
+        let checks = bench.remediations(&subject).await.remove(0).checks;
+        assert!(checks.len() >= 10 && checks.iter().all(|check| check.says == Says::Pass), "{name}: {checks:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_lets_nothing_be_written() {
+    let azure = Served::azure();
+    for collection in ["policyExemptions", "locks"] {
+        let subject = storage();
+        let path = format!("^{}/providers/Microsoft.Authorization/{collection}$", subject.resource);
+        let with = json!({ "status": 403, "code": "AuthorizationFailed", "message": "no" });
+        azure.ask(&json!({ "do": "fail", "match": { "method": "GET", "path": path }, "with": with }));
+        let bench = bench("enforce", Mode::Enforce).await;
+        let After::Parked { why } = bench.after(&subject).await else { panic!("{collection}") };
+        assert!(why.contains("cannot be read") && why.contains("AuthorizationFailed"), "{why}");
+        silent(&bench, &subject).await;
+    }
+    // Tags that nobody knows, a part of an exemption, a recommendation that is new: a person is asked.
+    let unknown = Subject::make("azure.storage.secure-transfer", "bad");
+    let partial = storage();
+    exempt(&partial, json!({ "policyDefinitionReferenceIds": ["secureTransfer"] }));
+    let new = storage();
+    for (subject, guards, guard) in [
+        (unknown, mild(), "managed"),
+        (partial, mild(), "exemption"),
+        (new, guard::Settings { new_for: jiff::SignedDuration::from_hours(1), ..mild() }, "surge"),
+    ] {
+        let bench = bench("enforce", Mode::Enforce).await.guarded(guards);
+        bench.after(&subject).await;
+        bench.work().await;
+        assert_eq!(bench.states(&subject).await, [State::AwaitingApproval], "{guard}");
+        let r = bench.remediations(&subject).await.remove(0);
+        let asks: Vec<&str> =
+            r.checks.iter().filter(|check| check.says == Says::Ask).map(|check| &*check.guard).collect();
+        assert_eq!(asks, [guard]);
+        silent(&bench, &subject).await;
+        // Their word is enough.
+        let answer = Answered { by: "ann".into(), why_not: None };
+        bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect("approved");
+        bench.work().await;
+        assert_eq!(bench.states(&subject).await, [State::Set], "{guard}");
+    }
+}
+
+#[tokio::test]
+async fn what_holds_it_back_for_a_while_lets_it_go_then() {
+    let window = |begins: &str, lasts| guard::Freeze {
+        begins: begins.into(),
+        lasts: jiff::SignedDuration::from_hours(lasts),
+        why: "the weekend".into(),
+    };
+    // 20 November 2026 is a Friday; it is noon in UTC, one o'clock in Vienna.
+    let frozen = guard::Settings { freezes: vec![window("0 13 * * FRI Europe/Vienna", 3)], ..mild() };
+    let settling = guard::Settings { settle: jiff::SignedDuration::from_hours(54), ..mild() };
+    for (guards, until, expected) in [
+        (frozen, "2026-11-20T15:00:00Z", "freeze: the weekend"),
+        (settling, "2026-11-20T13:00:00Z", "settle: it only just came about, and may pass"),
+    ] {
+        let subject = storage();
+        let bench = bench("enforce", Mode::Enforce).await.guarded(guards);
+        let after = bench.after(&subject).await;
+        assert_eq!(after, After::Held { at: moment(until), why: expected.into() });
+        assert_eq!(bench.store().work(10).await.expect("listed")[0].why.as_deref(), Some(expected), "it is shown");
+        silent(&bench, &subject).await;
+        bench.inner.clock.set(until);
+        bench.work().await;
+        assert_eq!(bench.states(&subject).await, [State::Set]);
+    }
+    // Windows that are not open hold nothing back.
+    for begins in ["0 14 * * FRI Europe/Vienna", "0 9 * * FRI UTC"] {
+        let subject = storage();
+        let bench = bench("enforce", Mode::Enforce)
+            .await
+            .guarded(guard::Settings { freezes: vec![window(begins, 3)], ..mild() });
+        bench.after(&subject).await;
+        bench.work().await;
+        assert_eq!(bench.states(&subject).await, [State::Set], "{begins}");
+    }
+}
+
+#[tokio::test]
+async fn a_person_holds_a_resource_or_an_account() {
+    for whole_account in [false, true] {
+        let subject = storage();
+        let bench = bench("enforce", Mode::Enforce).await;
+        let id = subject.resource.to_lowercase();
+        let account = id.split('/').take(3).collect::<Vec<_>>().join("/");
+        let on = if whole_account { account } else { id };
+        let hold = Hold {
+            id: "h-1".into(),
+            on: on.as_str().into(),
+            until: moment("2026-11-25T00:00:00Z"),
+            by: "ann".into(),
+            at: moment("2026-11-20T12:00:00Z"),
+            why: "audit".into(),
+        };
+        bench.store().hold(&hold).await.expect("held");
+        let after = bench.after(&subject).await;
+        assert_eq!(after, After::Held { at: hold.until, why: format!("hold: ann holds {on}: audit") });
+        silent(&bench, &subject).await;
+        assert_eq!(bench.store().holds(hold.at).await.expect("listed"), std::slice::from_ref(&hold));
+        assert_eq!(bench.store().end_hold("h-1", "bob", hold.at).await.expect("ended"), Some(hold.clone()));
+        assert_eq!(bench.store().end_hold("h-1", "bob", hold.at).await.expect("none"), None);
+        bench.inner.clock.set("2026-11-25T00:00:00Z");
+        bench.work().await;
+        assert_eq!(bench.states(&subject).await, [State::Set]);
+        let told: Vec<String> = bench
+            .store()
+            .audit(0, 10)
+            .await
+            .expect("read")
+            .iter()
+            .map(|r| format!("{} {}", r.entry.who, r.entry.what))
+            .take(2)
+            .collect();
+        assert_eq!(told, ["ann hold", "bob release"]);
+    }
+}
+
+#[tokio::test]
+async fn what_was_undone_is_left_alone_and_what_comes_back_is_for_a_person() {
+    let (undone, fighting) = (storage(), storage());
+    let bench = bench("enforce", Mode::Enforce).await;
+    bench.after(&undone).await;
+    bench.work().await;
+    let mut r = bench.remediations(&undone).await.remove(0);
+    bench.fixer.undo(&mut r, None).await.expect("undone");
+    bench.report(&undone, "Healthy", "2026-11-19T00:00:00Z").await;
+    bench.report(&undone, "Unhealthy", "2026-11-20T00:00:00Z").await;
+    let (_, after) = bench.fixer.work(None).await.expect("asked").expect("something");
+    assert_eq!(
+        after,
+        After::Held { at: moment("2026-12-20T12:00:00Z"), why: "undone: it was undone, and is left alone".into() }
+    );
+    assert_eq!(bench.writes(&undone), 2, "once there, and once back");
+
+    for hour in 1..=2 {
+        bench.report(&fighting, "Unhealthy", &format!("2026-11-20T0{hour}:00:00Z")).await;
+        bench.work().await;
+        assert!(is_secure(&fighting));
+        bench.report(&fighting, "Healthy", &format!("2026-11-20T0{hour}:30:00Z")).await;
+        let back = json!({ "properties": { "supportsHttpsTrafficOnly": false } });
+        Served::azure().ask(&json!({ "do": "change", "resource": fighting.resource, "merge": back }));
+    }
+    bench.report(&fighting, "Unhealthy", "2026-11-20T03:00:00Z").await;
+    bench.work().await;
+    assert_eq!(bench.states(&fighting).await, [State::Healthy, State::Healthy]);
+    let parked: Vec<String> =
+        bench.store().work(10).await.expect("listed").into_iter().filter_map(|work| work.why).collect();
+    assert!(parked.iter().any(|why| why.starts_with("fix-fight: it was fixed 2 times within a week")), "{parked:?}");
+    assert_eq!(bench.writes(&fighting), 2);
+}
+
+#[tokio::test]
+async fn failures_a_surge_and_budgets_hold_back_what_has_not_begun() {
+    // Failures of others in the last hour.
+    let bench_ = bench("enforce", Mode::Enforce).await.guarded(guard::Settings { failures: 1, ..mild() });
+    let failing = storage();
+    let azure = Served::azure();
+    let path = format!("^{}$", failing.resource);
+    azure.ask(&json!({ "do": "fail", "match": { "method": "PATCH", "path": path }, "with": { "status": 409, "code": "StorageAccountOperationInProgress", "message": "no" } }));
+    bench_.after(&failing).await;
+    bench_.work().await;
+    assert_eq!(bench_.states(&failing).await, [State::Failed]);
+    // What a policy forbids says nothing about whether fixes work.
+    let forbidden = storage();
+    let path = format!("^{}$", forbidden.resource);
+    azure.ask(&json!({ "do": "fail", "match": { "method": "PATCH", "path": path }, "with": { "status": 403, "code": "RequestDisallowedByPolicy", "message": "no" } }));
+    let other = bench("enforce", Mode::Enforce).await.guarded(guard::Settings { failures: 1, ..mild() });
+    other.after(&forbidden).await;
+    other.work().await;
+    assert_eq!(other.states(&forbidden).await, [State::Blocked]);
+    let free = storage();
+    other.after(&free).await;
+    other.work().await;
+    assert_eq!(other.states(&free).await, [State::Set]);
+    let next = storage();
+    let After::Held { why, .. } = bench_.after(&next).await else { panic!("held") };
+    assert_eq!(why, "breaker: 1 remediations of the last hour failed or were parked");
+    silent(&bench_, &next).await;
+
+    // Many of one recommendation within an hour.
+    let bench_ = bench("enforce", Mode::Enforce).await.guarded(guard::Settings {
+        surge: 2,
+        settle: jiff::SignedDuration::ZERO,
+        ..mild()
+    });
+    let one = storage();
+    for n in 0..3 {
+        let other =
+            Export { resource: format!("{}{n}", one.resource), ..report(&one, "Unhealthy", "2026-11-20T11:50:00Z") };
+        bench_.inner.accept(Form::Plain, &other.text()).await;
+    }
+    bench_.report(&one, "Unhealthy", "2026-11-20T11:50:00Z").await;
+    bench_.work().await;
+    assert_eq!(bench_.states(&one).await, [State::AwaitingApproval]);
+    let check = bench_.remediations(&one).await.remove(0).checks.into_iter().find(|check| &*check.guard == "surge");
+    let expected = Check::new(
+        "surge",
+        Says::Ask,
+        "4 resources turned unhealthy within an hour: a new recommendation, or an incident?",
+    );
+    assert_eq!(check, Some(expected));
+    silent(&bench_, &one).await;
+
+    // A budget of the account.
+    let bench_ = bench("enforce", Mode::Enforce).await.guarded(guard::Settings { per_account: 1, ..mild() });
+    let (first, second) = (storage(), storage());
+    bench_.after(&first).await;
+    bench_.work().await;
+    let After::Held { why, .. } = bench_.after(&second).await else { panic!("held") };
+    assert_eq!(why, "budget: 1 were begun in the account within an hour, this reaches 1, and 1 may be");
+    silent(&bench_, &second).await;
+}
+
+#[tokio::test]
+async fn what_changes_between_approval_and_write_is_seen() {
+    type Arrange = fn(&Subject);
+    let cases: [(Arrange, State); 3] = [
+        (|subject| exempt(subject, json!({})), State::Blocked),
+        (|subject| lock(subject, "ReadOnly"), State::Blocked),
+        (|subject| tag(subject, json!({ "terraform": "true" })), State::Blocked),
+    ];
+    for (arrange, state) in cases {
+        let subject = storage();
+        let bench = bench("approve", Mode::Enforce).await;
+        bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+        bench.work().await;
+        let r = bench.remediations(&subject).await.remove(0);
+        bench
+            .fixer
+            .answer(&r.id, &r.plan.digest, &Answered { by: "ann".into(), why_not: None })
+            .await
+            .expect("approved");
+        arrange(&subject);
+        silent(&bench, &subject).await;
+        assert_eq!(bench.states(&subject).await, [state]);
+    }
+    // The problem went away by itself.
+    let subject = storage();
+    let bench = bench("approve", Mode::Enforce).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.work().await;
+    let r = bench.remediations(&subject).await.remove(0);
+    bench.fixer.answer(&r.id, &r.plan.digest, &Answered { by: "ann".into(), why_not: None }).await.expect("approved");
+    bench.report(&subject, "NotApplicable", "2026-11-19T07:00:00Z").await;
+    silent(&bench, &subject).await;
+    assert_eq!(bench.states(&subject).await, [State::Superseded]);
+}
