@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use amend_catalog::{Catalogue, SourceText, facts_file, facts_file::FactsFile, starter_rules};
@@ -109,8 +109,17 @@ pub fn own_fixes(config: &Config) -> Result<Vec<SourceText>, Failure> {
     paths.iter().map(|path| read_text(path)).collect()
 }
 
-/// The fixes: those that ship with Amend, and those of the configuration.
+/// The fixes: those that ship with Amend, and those of the configuration. They are read once.
 pub fn catalogue(config: &Config, output: Output) -> Result<Arc<Catalogue>, Failure> {
+    static READ: OnceLock<Arc<Catalogue>> = OnceLock::new();
+    if let Some(read) = READ.get() {
+        return Ok(Arc::clone(read));
+    }
+    let read = read_catalogue(config, output)?;
+    Ok(Arc::clone(READ.get_or_init(|| read)))
+}
+
+fn read_catalogue(config: &Config, output: Output) -> Result<Arc<Catalogue>, Failure> {
     let loaded = Catalogue::load(&Catalogue::shipped(), &own_fixes(config)?);
     let (catalogue, warnings) = loaded.map_err(|mistakes| Failure::mistakes("the fixes cannot be used", mistakes))?;
     output.mistakes(&warnings);

@@ -9,6 +9,9 @@ use std::{
 use amend_tests::clouds::Served;
 use serde_json::json;
 
+#[path = "cli/crash.rs"]
+mod crash;
+
 struct Place {
     folder: tempfile::TempDir,
 }

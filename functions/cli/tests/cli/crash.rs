@@ -1,0 +1,205 @@
+//! The command, killed in the middle of what it does, again and again: nothing is lost, and nothing is
+//! done twice.
+
+#![expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a test fails by panicking")]
+
+use std::{
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use amend_domain::{ports::Clock as _, work::After};
+use amend_pipeline::system::SystemClock;
+use amend_store::{Sqlite, Store as _};
+use amend_tests::{clouds::Served, harness::long};
+use serde_json::{Value, json};
+
+use super::{Place, code, text};
+
+const KEY: &str = "1c5de8e1-f68d-6a17-e0d2-ec259c42768c";
+
+struct Crashing {
+    place: Place,
+    environment: Vec<(String, String)>,
+    resource: String,
+    /// What reached the cloud about the resource.
+    writes: usize,
+    kills: usize,
+}
+
+impl Crashing {
+    /// A storage account that should be fixed, known to Amend and released.
+    fn new() -> Self {
+        let azure = Served::azure();
+        let made = azure.ask(&json!({ "do": "make", "fix": "azure.storage.secure-transfer", "case": "bad" }));
+        let resource = made["resource"].as_str().expect("a resource").to_owned();
+        let row = json!({ "id": resource, "name": "st", "type": "microsoft.storage/storageaccounts", "tags": {} });
+        azure.ask(&json!({ "do": "graph", "table": "resources", "rows": [row] }));
+        let place = Place::new();
+        place.write("amend.yaml", "version: 1\nrules: rules.yaml\nremediate: { most: approve }\n");
+        place.write(
+            "rules.yaml",
+            "version: 1\nrules: [{ id: all, priority: 1, owner: a@example.org, due: 7d, fix: approve }]\n",
+        );
+        let report = json!({
+            "type": "Microsoft.Security/assessments", "name": KEY,
+            "id": format!("{resource}/providers/Microsoft.Security/assessments/{KEY}"),
+            "properties": {
+                "displayName": "Secure transfer to storage accounts should be enabled",
+                "resourceDetails": { "source": "Azure", "id": resource },
+                "status": { "code": "Unhealthy", "statusChangeDate": "2026-01-02T03:04:05Z" },
+                "metadata": { "severity": "High" },
+            },
+        });
+        place.write("report.json", &report.to_string());
+        let url = azure.url();
+        let environment = [
+            ("AMEND__CLOUDS__AZURE__DANGEROUS_ENDPOINT", url.clone()),
+            ("IDENTITY_ENDPOINT", format!("{url}/msi/token")),
+            ("IDENTITY_HEADER", "the-header-of-the-tests".to_owned()),
+        ];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        let crashing = Self { place, environment, resource, writes: 0, kills: 0 };
+        crashing.amend(&["import", "report.json"]);
+        crashing.amend(&["backlog", "release", "--rule", "all", "--limit", "1"]);
+        crashing
+    }
+
+    /// Runs a command to its end.
+    fn amend(&self, arguments: &[&str]) -> String {
+        let environment: Vec<(&str, &str)> =
+            self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let output = self.place.amend_in(arguments, "", &environment);
+        assert_eq!(code(&output), 0, "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    fn start(&self, arguments: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_amend"))
+            .args(arguments)
+            .current_dir(self.place.folder.path())
+            .env_clear()
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("amend starts")
+    }
+
+    /// Runs a command and kills it at its `nth` call of the cloud, which is done or not. Returns whether
+    /// it came that far.
+    fn killed_at(&mut self, arguments: &[&str], nth: usize, applied: bool) -> bool {
+        let azure = Served::azure();
+        let path = format!("{}($|/)", self.resource);
+        azure.ask(
+            &json!({ "do": "fail", "match": { "path": path }, "with": { "hang": 1, "applied": applied }, "skip": nth }),
+        );
+        let mut child = self.start(arguments);
+        let begun = Instant::now();
+        let killed = loop {
+            if child.try_wait().expect("it can be asked").is_some() {
+                break false;
+            }
+            if self.look() {
+                // SIGKILL: no handler runs, nothing is flushed.
+                child.kill().expect("killed");
+                child.wait().expect("gone");
+                break true;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{arguments:?} does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        self.look();
+        self.kills += usize::from(killed);
+        killed
+    }
+
+    /// Looks at what reached the cloud since. Returns whether a call hangs.
+    fn look(&mut self) -> bool {
+        let mut hangs = false;
+        for one in Served::azure().ask(&json!({ "do": "requests" })).as_array().expect("requests") {
+            let ours =
+                one["path"].as_str().is_some_and(|path| path.to_lowercase().starts_with(&self.resource.to_lowercase()));
+            hangs |= ours && one["failure"].get("hang").is_some();
+            let did = one["failure"].get("applied") != Some(&json!(false));
+            self.writes += usize::from(ours && one["method"] == "PATCH" && did);
+        }
+        hangs
+    }
+
+    /// The leases of the dead have run out.
+    fn time_passes(&self) {
+        let path = self.place.folder.path().join(".amend/amend.db");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let store = Sqlite::open(&path).await.expect("the store");
+            let now = SystemClock.now();
+            let later = now + jiff::SignedDuration::from_secs(200);
+            let until = later + jiff::SignedDuration::from_secs(1);
+            let mut taken = Vec::new();
+            while let Some((_, lease)) = store.claim("the test", later, until).await.expect("claimed") {
+                taken.push(lease);
+            }
+            for lease in &taken {
+                store.leave(lease, &After::Later { at: now }, now).await.expect("left");
+            }
+            store.close().await;
+        });
+    }
+
+    fn remediations(&self) -> Vec<Value> {
+        let all: Value = serde_json::from_str(&self.amend(&["remediations", "--format", "json"])).expect("JSON");
+        all.as_array().expect("a list").clone()
+    }
+}
+
+#[test]
+fn killed_anywhere_it_goes_on_and_does_everything_once() {
+    let wanted = if long() { 500 } else { 40 };
+    let (mut kills, mut seed) = (0, 0_usize);
+    while kills < wanted {
+        let mut one = Crashing::new();
+        // Planning and asking, then writing, then undoing: each killed at several of its calls.
+        let mut next = |most: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((seed >> 33) % most, (seed >> 40) % 2 == 0)
+        };
+        for _ in 0..3 {
+            let (nth, applied) = next(3);
+            one.killed_at(&["sweep"], nth, applied);
+            one.time_passes();
+        }
+        one.amend(&["sweep"]);
+        let waiting = one.remediations();
+        assert_eq!((waiting.len(), &waiting[0]["state"]), (1, &json!("awaiting-approval")));
+        assert_eq!(one.writes, 0);
+        let (id, digest) =
+            (waiting[0]["id"].as_str().expect("an id"), waiting[0]["plan"]["digest"].as_str().expect("a digest"));
+        one.amend(&["approve", id, "--plan", digest]);
+        for _ in 0..8 {
+            let (nth, applied) = next(3);
+            one.killed_at(&["sweep"], nth, applied);
+            one.time_passes();
+        }
+        one.amend(&["sweep"]);
+        // What was interrupted in its last call is looked at again a little later.
+        let begun = Instant::now();
+        while one.remediations()[0]["state"] != "set" {
+            assert!(begun.elapsed() < Duration::from_secs(90), "{}", one.amend(&["work", "--format", "json"]));
+            std::thread::sleep(Duration::from_millis(200));
+            one.time_passes();
+            one.amend(&["sweep"]);
+        }
+        one.look();
+        let done = one.remediations();
+        assert_eq!(done.len(), 1, "{done:#?}");
+        assert!((1..=2).contains(&one.writes), "{} writes", one.writes);
+        let verified: Value = serde_json::from_str(&one.amend(&["audit", "verify", "--format", "json"])).expect("JSON");
+        assert!(verified["records"].as_u64().is_some_and(|records| records >= 6), "{verified}");
+        let state = Served::azure().ask(&json!({ "do": "sdk", "resource": one.resource }));
+        assert_eq!(state[&one.resource]["properties"]["supportsHttpsTrafficOnly"], true);
+        kills += one.kills;
+    }
+    assert_eq!(Served::azure().ask(&json!({ "do": "wrong" })), json!([]));
+}
