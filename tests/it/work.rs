@@ -535,6 +535,10 @@ async fn a_person_approves_what_they_saw_and_nothing_else() {
     assert_eq!((bench.states(&yes).await, is_secure(&yes)), (vec![State::Set], true));
     assert_eq!((bench.states(&no).await, bench.writes(&no)), (vec![State::Superseded], 0));
     assert_eq!(one(&no).await.why.as_deref(), Some("denied by ann: we need it"));
+    // What was denied is not asked about again.
+    bench.report(&no, "Unhealthy", "2026-11-19T07:00:00Z").await;
+    bench.work().await;
+    assert_eq!(bench.states(&no).await, [State::Superseded]);
     let again = bench.fixer.answer(&r.id, &r.plan.digest, &says(None)).await.expect_err("it is done");
     assert!(again.to_string().contains("it is set"), "{again}");
     // Nobody says anything about the third.

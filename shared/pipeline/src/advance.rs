@@ -104,12 +104,10 @@ impl Fixer {
         }
         // A setting without a fix is for a ticket.
         let Ok(file) = self.fix_of(&problem) else { return Ok(After::Done) };
-        let earlier = self.store().remediations(Some(problem.resource.id.as_str()), None, 100).await?;
-        let of_problem = |r: &&Remediation| r.problem.as_ref() == Some(&problem.id);
+        let ours = self.store().remediations_of(problem.id.as_str()).await?;
         // The source may say for a day what is not so any more.
-        let window =
-            |r: &&Remediation| r.state == State::Set && add(r.changed, self.limits.confirm_within) > self.now();
-        if earlier.iter().filter(of_problem).any(|r| window(&r) || r.state == State::AwaitingApproval) {
+        let window = |r: &Remediation| r.state == State::Set && add(r.changed, self.limits.confirm_within) > self.now();
+        if ours.iter().any(|r| window(r) || !r.state.is_final()) {
             return Ok(After::Done);
         }
         let plan = self.plan_problem(&problem, &Map::new()).await?;
@@ -126,10 +124,11 @@ impl Fixer {
         };
         let mode = policy.min(ceiling).min(self.limits.most.unwrap_or(Mode::Observe));
         // The same plan shown again is no news.
-        let shown = |r: &&Remediation| r.state == State::Observed && r.plan.digest == plan.digest;
-        if mode == Mode::Observe && earlier.iter().filter(of_problem).any(|r| shown(&r)) {
+        let shown = |r: &Remediation| r.state == State::Observed && r.plan.digest == plan.digest;
+        if mode == Mode::Observe && ours.iter().any(shown) {
             return Ok(After::Done);
         }
+        let earlier = self.store().remediations(Some(plan.at.resource.as_str()), None, 100).await?;
         let checks = self.guards(&problem, &plan, &earlier).await?;
         let mode = match strictest(&checks) {
             // What is only shown may be shown.

@@ -85,8 +85,7 @@ impl Pipeline {
             decisions.push(Explained { stored, walk, facts });
         }
         let work = self.store.one_work(&WorkKind::Remedy.key(problem.id.as_str())).await?;
-        let mut remediations = self.store.remediations(Some(problem.resource.id.as_str()), None, 100).await?;
-        remediations.retain(|r| r.problem.as_ref() == Some(&problem.id));
+        let remediations = self.store.remediations_of(problem.id.as_str()).await?;
         Ok(Explanation { problem, decisions, rules_changed, work, remediations })
     }
 

@@ -153,10 +153,14 @@ fn ours<'a>(sight: &'a Sight<'_>) -> impl Iterator<Item = &'a Remediation> {
 }
 
 fn undone(sight: &Sight<'_>) -> Check {
-    let last = ours(sight).filter(|r| r.state == State::Undone).map(|r| add(r.changed, sight.settings.undone)).max();
-    match last.filter(|until| *until > sight.now) {
-        Some(until) => Check::new("undone", Says::Wait { until }, "it was undone, and is left alone"),
-        None => pass("undone", "nobody undid it lately"),
+    let until = |r: &Remediation| add(r.changed, sight.settings.undone);
+    let of = |r: &&Remediation| r.state == State::Undone || r.answer.as_ref().is_some_and(|answer| !answer.approved);
+    match ours(sight).filter(of).max_by_key(|r| r.changed).filter(|r| until(r) > sight.now) {
+        Some(r) => {
+            let what = if r.state == State::Undone { "undone" } else { "denied" };
+            Check::new("undone", Says::Wait { until: until(r) }, format!("it was {what}, and is left alone"))
+        }
+        None => pass("undone", "nobody undid or denied it lately"),
     }
 }
 

@@ -362,6 +362,9 @@ pub trait Store: Send + Sync {
     /// Says that an import of these scopes has ended.
     async fn forget_imported(&self, scopes: &[String]) -> Result<(), StoreError>;
 
+    /// The remediations of a problem, newest first.
+    async fn remediations_of(&self, problem: &str) -> Result<Vec<Remediation>, StoreError>;
+
     /// When each account was last heard of.
     async fn inputs(&self) -> Result<Vec<Input>, StoreError>;
 

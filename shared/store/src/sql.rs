@@ -198,6 +198,9 @@ pub(crate) const ADD_REMEDIATION: &str = "INSERT INTO remediations \
 pub(crate) const PUT_REMEDIATION: &str = "UPDATE remediations SET state = $2, revision = $3, due = $4, body = $5 \
     WHERE id = $1 AND revision = $3 - 1";
 
+pub(crate) const REMEDIATIONS_OF: &str =
+    "SELECT body FROM remediations WHERE problem = $1 ORDER BY begun DESC, id DESC LIMIT 100";
+
 /// Those of a problem that its source has not confirmed yet.
 pub(crate) const UNCONFIRMED: &str = "SELECT body FROM remediations WHERE problem = $1 AND state = 'set' ORDER BY id";
 
@@ -237,7 +240,7 @@ pub(crate) const CLAIM_WORK: &str = "UPDATE work SET holder = $1, until = $2, fe
 pub(crate) const LEASE_WORK: &str = "INSERT INTO work \
     (key, kind, subject, rank, due, attempts, holder, until, fence, parked, why) \
     VALUES ($1, $2, $3, $4, $5, 1, $6, $7, 1, NULL, NULL) ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, \
-    until = excluded.until, parked = NULL, \
+    until = excluded.until, due = excluded.due, parked = NULL, \
     fence = CASE WHEN work.holder = excluded.holder THEN work.fence ELSE work.fence + 1 END \
     WHERE work.until <= $5 OR work.holder = excluded.holder RETURNING fence";
 

@@ -697,6 +697,11 @@ impl Store for Sqlite {
         transaction.commit().await.map_err(failed("end an import"))
     }
 
+    async fn remediations_of(&self, problem: &str) -> Result<Vec<Remediation>, StoreError> {
+        let rows = sqlx::query(sql::REMEDIATIONS_OF).bind(problem).fetch_all(&self.readers).await;
+        bodies("remediations", &rows.map_err(failed("list remediations"))?)
+    }
+
     async fn inputs(&self) -> Result<Vec<Input>, StoreError> {
         type Row = (String, Option<i64>, Option<i64>);
         let rows: Vec<Row> =
