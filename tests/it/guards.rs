@@ -354,3 +354,46 @@ async fn what_changes_between_approval_and_write_is_seen() {
     silent(&bench, &subject).await;
     assert_eq!(bench.states(&subject).await, [State::Superseded]);
 }
+
+#[tokio::test]
+async fn a_word_counts_for_the_warnings_that_were_seen() {
+    let subject = storage();
+    let bench = bench("approve", Mode::Enforce).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.work().await;
+    let r = bench.remediations(&subject).await.remove(0);
+    let answer = Answered { by: "ann".into(), why_not: None };
+    bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect("approved");
+    exempt(&subject, json!({ "policyDefinitionReferenceIds": ["secureTransfer"] }));
+    silent(&bench, &subject).await;
+    let again = bench.remediations(&subject).await.remove(0);
+    assert_eq!((again.state, &again.answer), (State::AwaitingApproval, &None));
+    assert_eq!(again.why.as_deref(), Some("exemption: the exemption `partner needs HTTP` may cover it"));
+    // Now they have seen it.
+    bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect("approved");
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::Set]);
+}
+
+#[tokio::test]
+async fn a_resource_group_is_held_with_all_that_is_in_it() {
+    let subject = storage();
+    let bench = bench("enforce", Mode::Enforce).await;
+    let group = subject.resource.to_lowercase().split("/providers/").next().expect("a group").to_owned();
+    for (id, on, held) in [("h-1", format!("{group}x"), false), ("h-2", group, true)] {
+        let now = moment("2026-11-20T12:00:00Z");
+        let hold = Hold {
+            id: id.into(),
+            on: on.into(),
+            until: moment("2026-11-25T00:00:00Z"),
+            by: "ann".into(),
+            at: now,
+            why: "x".into(),
+        };
+        bench.store().hold(&hold).await.expect("held");
+        if held {
+            assert!(matches!(bench.after(&subject).await, After::Held { .. }));
+            silent(&bench, &subject).await;
+        }
+    }
+}

@@ -579,3 +579,113 @@ async fn a_plan_that_is_outdated_when_it_is_approved_is_asked_about_again() {
     assert_eq!(bench.states(&subject).await, [State::AwaitingApproval, State::Superseded]);
     assert_eq!(bench.writes(&subject), 0);
 }
+
+/// Keeps a remediation as it was left by somebody who died right after the first step.
+async fn left_applying(bench: &Bench, subject: &Subject) -> Remediation {
+    let mut r = bench.remediations(subject).await.remove(0);
+    let now = moment("2026-11-20T12:00:00Z");
+    let lease = bench.store().lease(&r.id, "dead", now, now).await.expect("asked").expect("free");
+    r.state = State::Applying;
+    r.revision += 1;
+    bench.store().keep_remediation(&r, &lease, now).await.expect("kept");
+    r
+}
+
+#[tokio::test]
+async fn after_a_pause_everything_is_looked_at_again_before_the_first_write() {
+    for change_guard in [false, true] {
+        let subject = storage();
+        let bench = bench("enforce", Mode::Enforce).await;
+        bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+        bench.fixer.work(None).await.expect("planned").expect("something");
+        left_applying(&bench, &subject).await;
+        if change_guard {
+            tag(&subject, json!({ "terraform": "yes" }));
+        } else {
+            let fixed = json!({ "properties": { "supportsHttpsTrafficOnly": true } });
+            Served::azure().ask(&json!({ "do": "change", "resource": subject.resource, "merge": fixed }));
+        }
+        bench.inner.clock.set("2026-11-22T12:00:00Z");
+        bench.work().await;
+        let state = if change_guard { State::Blocked } else { State::Superseded };
+        assert_eq!((bench.states(&subject).await, bench.writes(&subject)), (vec![state], 0));
+    }
+}
+
+#[tokio::test]
+async fn an_undo_that_is_refused_leaves_the_rest_to_go_on() {
+    let (asked, busy) = (storage(), storage());
+    let bench = bench("approve", Mode::Enforce).await;
+    bench.report(&asked, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.work().await;
+    let mut r = bench.remediations(&asked).await.remove(0);
+    let before = bench.store().work(10).await.expect("listed");
+    bench.fixer.undo(&mut r, None).await.expect_err("nothing was done");
+    assert_eq!(bench.store().work(10).await.expect("listed"), before, "it still waits for an answer");
+    // While something else is at the resource, nothing is brought back there.
+    let enforced = self::bench("enforce", Mode::Enforce).await;
+    enforced.report(&busy, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    enforced.work().await;
+    let mut first = enforced.remediations(&busy).await.remove(0);
+    let other = Remediation { id: "r-other".into(), revision: 1, state: State::Applying, ..first.clone() };
+    let now = moment("2026-11-20T12:00:00Z");
+    let lease = enforced
+        .store()
+        .lease(&other.id, "other", now, moment("2026-11-20T13:00:00Z"))
+        .await
+        .expect("asked")
+        .expect("free");
+    enforced.store().keep_remediation(&other, &lease, now).await.expect("kept");
+    let refused = enforced.fixer.undo(&mut first, None).await.expect_err("busy");
+    assert!(refused.to_string().contains("`r-other`"), "{refused}");
+    let mut undoing = first.clone();
+    (undoing.state, undoing.revision) = (State::Undoing, undoing.revision + 1);
+    let own = enforced.store().lease(&first.id, "me", now, now).await.expect("asked").expect("free");
+    let refused = enforced.store().keep_remediation(&undoing, &own, now).await;
+    assert!(matches!(refused, Err(StoreError::Overtaken { .. })), "also in the transaction: {refused:?}");
+    assert!(is_secure(&busy));
+}
+
+#[tokio::test]
+async fn what_is_reported_while_somebody_is_at_it_is_not_lost() {
+    let subject = storage();
+    let bench = bench("enforce", Mode::Enforce).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    let now = moment("2026-11-20T12:00:00Z");
+    let (work, lease) =
+        bench.store().claim("slow", now, moment("2026-11-20T12:02:00Z")).await.expect("asked").expect("due");
+    assert!(work.key.starts_with("remedy:"));
+    bench.report(&subject, "Unhealthy", "2026-11-20T11:00:00Z").await;
+    // What the slow one found out is about yesterday.
+    bench.store().leave(&lease, &After::Done, now).await.expect("ignored");
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::Set]);
+}
+
+#[tokio::test]
+async fn what_was_planned_is_not_done_when_nobody_wants_it_any_more() {
+    let approve = async |bench: &Bench, subject: &Subject| {
+        bench.report(subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+        bench.work().await;
+        let r = bench.remediations(subject).await.remove(0);
+        let answer = Answered { by: "ann".into(), why_not: None };
+        bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect("approved");
+    };
+    // The configuration lets less by now.
+    let subject = storage();
+    let bench_ = bench("approve", Mode::Approve).await;
+    approve(&bench_, &subject).await;
+    let less =
+        bench_.fixer.clone().with_limits(Limits { most: Some(Mode::Observe), guards: mild(), ..Limits::default() });
+    while less.work(None).await.expect("the store answers").is_some() {}
+    assert_eq!((bench_.states(&subject).await, bench_.writes(&subject)), (vec![State::Planned], 0));
+    // An answer that comes too late.
+    let subject = storage();
+    let bench_ = bench("approve", Mode::Approve).await;
+    bench_.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench_.work().await;
+    let r = bench_.remediations(&subject).await.remove(0);
+    bench_.inner.clock.set("2026-11-27T12:00:00Z");
+    let late = bench_.fixer.answer(&r.id, &r.plan.digest, &Answered { by: "ann".into(), why_not: None }).await;
+    assert!(late.expect_err("too late").to_string().contains("the time to answer is over"));
+}

@@ -143,7 +143,7 @@ impl Azure {
             return self.pages(client, &name, json(&name, &response)?).await;
         }
         if !reads {
-            self.wait(client, &name, &response).await?;
+            self.wait(client, &name, &response).await.map_err(CallError::begun)?;
         }
         json(&name, &response)
     }

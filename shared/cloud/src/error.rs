@@ -77,6 +77,23 @@ impl CallError {
         }
     }
 
+    /// The same about a call that was accepted, and whose going on cannot be followed: whatever kept us
+    /// from looking, it is not known what was done.
+    #[must_use]
+    pub(crate) fn begun(self) -> Self {
+        if self.effect() == Effect::Unknown {
+            return self;
+        }
+        let call = match &self {
+            Self::Args { call, .. }
+            | Self::NotReached { call, .. }
+            | Self::Refused { call, .. }
+            | Self::NoAnswer { call, .. }
+            | Self::Unreadable { call, .. } => call.clone(),
+        };
+        Self::NoAnswer { call, reason: format!("it was begun, and cannot be followed: {self}"), unsent: false }
+    }
+
     /// The cloud's code for the error, where it answered.
     #[must_use]
     pub fn refused_code(&self) -> Option<&str> {

@@ -59,7 +59,7 @@ impl Gcp {
         let answer = self.send(place, api, method, args, reads).await?;
         // Writes to Compute Engine and Cloud SQL answer with an operation that goes on.
         if !reads && method.response.as_deref() == Some("Operation") {
-            return self.wait(place, &name, args, answer).await;
+            return self.wait(place, &name, args, answer).await.map_err(CallError::begun);
         }
         Ok(answer)
     }

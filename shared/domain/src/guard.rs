@@ -89,8 +89,10 @@ pub struct Hold {
 pub struct About<'a> {
     /// The setting.
     pub setting: &'a str,
-    /// The resource.
-    pub resource: &'a str,
+    /// The resource that was assessed.
+    pub assessed: &'a str,
+    /// The resource that would be changed.
+    pub changed: &'a str,
     /// Its account.
     pub account: Option<&'a AccountId>,
     /// The rule.

@@ -340,6 +340,12 @@ impl State {
         }
     }
 
+    /// Whether it writes, or is about to.
+    #[must_use]
+    pub fn is_at_it(self) -> bool {
+        matches!(self, Self::Planned | Self::Applying | Self::Applied | Self::Undoing)
+    }
+
     /// Whether nothing happens any more by itself.
     #[must_use]
     pub fn is_final(self) -> bool {

@@ -186,7 +186,7 @@ impl Fixer {
         match r.state {
             State::Set => return self.confirm_late(&mut r, lease).await,
             State::AwaitingApproval => return self.nobody_answered(&mut r, lease).await,
-            State::Planned => {
+            _ if self.needs_permit(&r) => {
                 if let Some(after) = self.permit(&mut r, lease).await? {
                     return Ok(after);
                 }
@@ -207,37 +207,58 @@ impl Fixer {
         earlier: &[Remediation],
     ) -> Result<Vec<Check>, PipelineError> {
         let now = self.now();
-        let tally = self.store().tally(&guard::about(problem, now)).await?;
+        let tally = self.store().tally(&guard::about(problem, plan, now)).await?;
         let settings = &self.limits.guards;
         let sight = guard::Sight { settings, problem, plan, earlier, tally: &tally, now };
         Ok(guard::ask(&sight, self.cloud(), &*self.facts).await)
+    }
+
+    /// Whether guards must let it before it goes on: what a person asked for by hand needs none, and what
+    /// has begun to write goes on.
+    pub(crate) fn needs_permit(&self, r: &Remediation) -> bool {
+        let begins = r.state == State::Planned || r.state == State::Applying && r.made.is_empty();
+        begins && r.problem.is_some()
     }
 
     /// Asks the guards again, just before it begins to write. Nothing, where all let it.
     pub(crate) async fn permit(&self, r: &mut Remediation, lease: &Lease) -> Result<Option<After>, PipelineError> {
         let Some(id) = r.problem.clone() else { return Ok(None) };
         let problem = self.problem(id.as_str()).await?.filter(|problem| problem.state == ProblemState::Open);
-        let Some(problem) = problem else {
-            self.step(r, State::Superseded, Some("the problem is not there any more".into()), lease).await?;
+        let gone = match &problem {
+            None => Some("the problem is not there any more"),
+            Some(problem) if problem.fix_begins().is_none() => Some("its rule does not want it any more"),
+            Some(problem) if problem.decision.fix.is_none_or(|fix| fix.mode == Mode::Observe) => {
+                Some("its rule only observes by now")
+            }
+            Some(_) => None,
+        };
+        let Some(problem) = problem.filter(|_| gone.is_none()) else {
+            self.step(r, State::Superseded, gone.map(Into::into), lease).await?;
             return Ok(Some(After::Done));
         };
+        if self.limits.most.is_none_or(|most| most < Mode::Approve) {
+            let why = "`remediate.most` lets nothing be written".to_owned();
+            return Ok(Some(After::Held { at: add(self.now(), SignedDuration::from_mins(10)), why }));
+        }
         let mut earlier = self.store().remediations(Some(r.plan.at.resource.as_str()), None, 100).await?;
         earlier.retain(|other| other.id != r.id);
         let mut checks = self.guards(&problem, &r.plan, &earlier).await?;
         let approved = r.answer.as_ref().is_some_and(|answer| answer.approved);
         // It counts against the budget since it was begun; what a person approved does not.
         checks.retain(|check| &*check.guard != "budget");
-        r.checks = checks;
-        let said = match strictest(&r.checks) {
-            None => return Ok(None),
-            Some(Check { says: Says::Pass, .. }) => return Ok(None),
-            Some(Check { says: Says::Ask, .. }) if approved => return Ok(None),
-            Some(check) => check.clone(),
+        let seen = std::mem::replace(&mut r.checks, checks);
+        // INVARIANT: a person's word counts for what they saw: a guard that asks since then asks anew.
+        let answered = |check: &Check| {
+            let same = |other: &Check| other.guard == check.guard && other.says == Says::Ask && other.why == check.why;
+            approved && check.says == Says::Ask && seen.iter().any(same)
         };
+        let open: Vec<Check> = r.checks.iter().filter(|check| !answered(check)).cloned().collect();
+        let Some(said) = strictest(&open).cloned() else { return Ok(None) };
         let why = format!("{}: {}", said.guard, said.why);
         match said.says {
             Says::Wait { until } => Ok(Some(After::Held { at: until, why })),
             Says::Pass | Says::Ask => {
+                r.answer = None;
                 r.until = Some(add(self.now(), self.limits.approve_within));
                 self.step(r, State::AwaitingApproval, Some(why), lease).await?;
                 Ok(r.until.map(|at| After::Later { at }))
@@ -273,6 +294,9 @@ impl Fixer {
         let refuse = |why: String| PipelineError::NotAsked { id: r.id.to_string(), why };
         if r.state != State::AwaitingApproval {
             return Err(refuse(format!("it is {}", r.state.as_str())));
+        }
+        if r.until.is_some_and(|until| until <= self.now()) {
+            return Err(refuse("the time to answer is over".into()));
         }
         // INVARIANT: what is approved is what was seen.
         let seen = plan.strip_prefix("sha256:").unwrap_or(plan);

@@ -325,7 +325,7 @@ impl Fixer {
     pub async fn advance(&self, r: &mut Remediation, deadline: Option<Timestamp>) -> Result<Next, PipelineError> {
         let lease = self.take_up(&r.id, r.plan.at.resource.as_str()).await?;
         // INVARIANT: what was not asked for by hand is written only where the guards let it, whoever goes on.
-        if r.state == State::Planned
+        if self.needs_permit(r)
             && let Some(after) = self.permit(r, &lease).await?
         {
             self.store.leave(&lease, &after, self.now()).await?;
@@ -360,6 +360,8 @@ impl Fixer {
             (Some(_), State::Set) => {
                 After::Later { at: r.changed.saturating_add(self.limits.confirm_within).unwrap_or(Timestamp::MAX) }
             }
+            (_, State::AwaitingApproval) => After::Later { at: r.until.unwrap_or_else(|| self.now()) },
+            (_, state) if state.is_at_it() => After::Later { at: self.now() },
             _ => After::Done,
         }
     }
@@ -369,11 +371,24 @@ impl Fixer {
     /// # Errors
     /// When there is nothing to undo, or as for [`Self::advance`].
     pub async fn undo(&self, r: &mut Remediation, deadline: Option<Timestamp>) -> Result<Next, PipelineError> {
+        let remedy = self.remedy_of(r)?;
+        // Before anything is taken up: what cannot be undone goes its own way.
+        remedy.can_be_undone(r)?;
+        let others = self.store.remediations(Some(r.plan.at.resource.as_str()), None, 100).await?;
+        if let Some(other) = others.iter().find(|other| other.id != r.id && other.state.is_at_it()) {
+            return Err(PipelineError::Busy { resource: r.plan.at.resource.to_string(), id: other.id.to_string() });
+        }
         let lease = self.take_up(&r.id, r.plan.at.resource.as_str()).await?;
         let journal = StoreJournal { store: &*self.store, lease: &lease };
-        let next = self.remedy_of(r)?.undo(r, &journal, deadline).await;
-        if !matches!(next, Ok(Next::Again { .. })) {
-            self.store.leave(&lease, &self.after(r), self.now()).await?;
+        let next = remedy.undo(r, &journal, deadline).await;
+        match &next {
+            Ok(Next::Again { .. }) => {}
+            Ok(Next::Done) => self.store.leave(&lease, &self.after(r), self.now()).await?,
+            // It is begun, and goes on by itself where that is allowed, else by the same command.
+            Err(error) => {
+                let after = After::Again { at: self.now(), why: error.to_string() };
+                self.store.leave(&lease, &after, self.now()).await?;
+            }
         }
         Ok(next?)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use amend_cloud::{CallError, Cloud, FactSource, Place};
 use amend_domain::{
-    Cloud as CloudName, Problem,
+    Cloud as CloudName, Problem, Resource,
     facts::Need,
     guard::{About, Check, Says, Tally},
     plan::{Plan, Remediation, State},
@@ -97,12 +97,13 @@ pub(crate) struct Sight<'a> {
     pub now: Timestamp,
 }
 
-/// What to count for a problem.
-pub(crate) fn about<'a>(problem: &'a Problem, now: Timestamp) -> About<'a> {
+/// What to count for a problem. The resource that is changed may be another than the one assessed.
+pub(crate) fn about<'a>(problem: &'a Problem, plan: &'a Plan, now: Timestamp) -> About<'a> {
     About {
         setting: problem.setting.as_str(),
-        resource: problem.resource.id.as_str(),
-        account: problem.resource.account.as_ref(),
+        assessed: problem.resource.id.as_str(),
+        changed: plan.at.resource.as_str(),
+        account: plan.at.account.as_ref().or(problem.resource.account.as_ref()),
         rule: problem.decision.rule.as_ref(),
         since: now.saturating_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN),
         now,
@@ -317,14 +318,20 @@ const MANAGED: [&str; 7] = [
 const NOT_MANAGED: [&str; 6] = ["", "false", "no", "none", "manual", "portal"];
 
 async fn managed(sight: &Sight<'_>, facts: &dyn FactSource) -> Check {
-    let Some(thing) = Thing::behind(Need::Tags, &sight.problem.resource) else {
-        return Check::new("managed", Says::Ask, "its tags cannot be read");
+    let at = &sight.plan.at;
+    let changed = Resource {
+        id: at.resource.clone(),
+        cloud: at.cloud,
+        kind: None,
+        name: "".into(),
+        account: at.account.clone(),
+        region: at.region.clone(),
+        connector: None,
     };
-    let read = facts.read(&[thing], sight.now).await.pop().unwrap_or_default();
-    let Some(tags) = &read.tags else {
-        let why = read.failed.as_deref().unwrap_or("nobody knows");
-        return Check::new("managed", Says::Ask, format!("its tags cannot be read: {why}"));
-    };
+    let mut things: Vec<Thing> =
+        [&changed, &sight.problem.resource].into_iter().filter_map(|one| Thing::behind(Need::Tags, one)).collect();
+    things.dedup_by(|a, b| a.id == b.id);
+    let reads = facts.read(&things, sight.now).await;
     let own = |key: &str, value: &str| {
         sight.settings.managed_tags.iter().any(|tag| match tag.split_once('=') {
             Some((name, wanted)) => name.eq_ignore_ascii_case(key) && wanted == value,
@@ -335,10 +342,16 @@ async fn managed(sight: &Sight<'_>, facts: &dyn FactSource) -> Check {
         MANAGED.iter().any(|name| name.eq_ignore_ascii_case(key))
             && !NOT_MANAGED.iter().any(|word| word.eq_ignore_ascii_case(value.trim()))
     };
-    match tags.value.0.iter().find(|(key, value)| own(key, value) || known(key, value)) {
-        Some((key, value)) => {
-            Check::new("managed", Says::No, format!("code manages it (tag {key}={value}): change it there"))
+    let tags = reads.iter().filter_map(|read| read.tags.as_ref()).flat_map(|tags| &tags.value.0);
+    if let Some((key, value)) = tags.into_iter().find(|(key, value)| own(key, value) || known(key, value)) {
+        return Check::new("managed", Says::No, format!("code manages it (tag {key}={value}): change it there"));
+    }
+    match reads.iter().find(|read| read.tags.is_none()) {
+        Some(read) => {
+            let why = read.failed.as_deref().unwrap_or("nobody knows");
+            Check::new("managed", Says::Ask, format!("its tags cannot be read: {why}"))
         }
+        None if things.is_empty() => Check::new("managed", Says::Ask, "its tags cannot be read"),
         None => pass("managed", "no tag says that code manages it"),
     }
 }

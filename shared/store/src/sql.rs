@@ -21,6 +21,7 @@ pub(crate) const MIGRATIONS: &[&[&str]] = &[
         "ALTER TABLE remediations ADD COLUMN account TEXT",
         "ALTER TABLE remediations ADD COLUMN rule TEXT",
         "ALTER TABLE remediations ADD COLUMN reach BIGINT NOT NULL DEFAULT 1",
+        "ALTER TABLE remediations ADD COLUMN changed BIGINT NOT NULL DEFAULT 0",
         "ALTER TABLE problems ADD COLUMN setting TEXT",
         PROBLEMS_BY_SETTING,
         SEEN,
@@ -36,7 +37,7 @@ const REMEDIATIONS_2: &str = "CREATE TABLE remediations (
 const REMEDIATIONS: &str = "CREATE TABLE remediations (
     id TEXT NOT NULL PRIMARY KEY, resource TEXT NOT NULL, fix TEXT NOT NULL, state TEXT NOT NULL,
     revision BIGINT NOT NULL, begun BIGINT NOT NULL, due BIGINT, body TEXT NOT NULL, problem TEXT, mode TEXT,
-    account TEXT, rule TEXT, reach BIGINT NOT NULL DEFAULT 1)";
+    account TEXT, rule TEXT, reach BIGINT NOT NULL DEFAULT 1, changed BIGINT NOT NULL DEFAULT 0)";
 
 const REMEDIATIONS_BY_PROBLEM: &str = "CREATE INDEX remediations_by_problem ON remediations (problem, state)";
 
@@ -189,14 +190,16 @@ pub(crate) const LIST_INPUTS: &str = "SELECT account, last_event, last_snapshot 
 
 /// None begins on a resource where another has not ended.
 pub(crate) const ADD_REMEDIATION: &str = "INSERT INTO remediations \
-    (id, resource, fix, state, revision, begun, due, body, problem, mode, account, rule, reach) \
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 \
+    (id, resource, fix, state, revision, begun, due, body, problem, mode, account, rule, reach, changed) \
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 \
     WHERE NOT EXISTS (SELECT 1 FROM remediations WHERE id = $1 OR resource = $2 \
     AND state IN ('awaiting-approval', 'planned', 'applying', 'applied', 'undoing'))";
 
-/// Whoever saw an older revision is too late.
-pub(crate) const PUT_REMEDIATION: &str = "UPDATE remediations SET state = $2, revision = $3, due = $4, body = $5 \
-    WHERE id = $1 AND revision = $3 - 1";
+/// Whoever saw an older revision is too late; none goes back ($7) while another is at the resource.
+pub(crate) const PUT_REMEDIATION: &str = "UPDATE remediations SET state = $2, revision = $3, due = $4, body = $5, \
+    changed = $6 WHERE id = $1 AND revision = $3 - 1 AND ($7 = 0 OR NOT EXISTS (SELECT 1 FROM remediations AS other \
+    WHERE other.resource = remediations.resource AND other.id <> $1 \
+    AND other.state IN ('planned', 'applying', 'applied', 'undoing')))";
 
 pub(crate) const REMEDIATIONS_OF: &str =
     "SELECT body FROM remediations WHERE problem = $1 ORDER BY begun DESC, id DESC LIMIT 100";
@@ -209,7 +212,7 @@ pub(crate) const SURGE: &str = "SELECT COUNT(*) FROM problems WHERE setting = $1
 pub(crate) const FIRST_SEEN: &str = "SELECT at FROM seen WHERE setting = $1";
 
 pub(crate) const FAILURES: &str = "SELECT COUNT(*) FROM remediations WHERE mode IS NOT NULL \
-    AND state IN ('failed', 'parked') AND begun >= $1";
+    AND state IN ('failed', 'parked') AND changed >= $1";
 
 /// What was begun by itself to be written, by its reach: in all, in the account, for the rule.
 pub(crate) const BEGUN: &str = "SELECT COALESCE(SUM(reach), 0), \
@@ -217,7 +220,9 @@ pub(crate) const BEGUN: &str = "SELECT COALESCE(SUM(reach), 0), \
     COALESCE(SUM(CASE WHEN rule = $3 THEN reach ELSE 0 END), 0) FROM remediations \
     WHERE mode = 'enforce' AND begun >= $1 AND state NOT IN ('superseded', 'blocked')";
 
-pub(crate) const HOLDS_ON: &str = "SELECT body FROM holds WHERE (held = $1 OR held = $2) AND until > $3 ORDER BY id";
+pub(crate) const HOLDS_ON: &str = "SELECT body FROM holds WHERE (held IN ($1, $2, $3) \
+    OR substr($1, 1, length(held) + 1) = held || '/' OR substr($2, 1, length(held) + 1) = held || '/') \
+    AND until > $4 ORDER BY id";
 
 pub(crate) const LIST_HOLDS: &str = "SELECT body FROM holds WHERE until > $1 ORDER BY until, id";
 
@@ -225,11 +230,14 @@ pub(crate) const PUT_HOLD: &str = "INSERT INTO holds (id, held, until, body) VAL
 
 pub(crate) const DROP_HOLD: &str = "DELETE FROM holds WHERE id = $1 RETURNING body";
 
-/// Work that was not taken up yet takes a new due date; what was, goes its way.
+/// Work that was not taken up yet takes a new due date; what waits after it was, keeps its own. Whoever is
+/// at it now saw what was before: theirs counts for nothing any more, and it is due again.
 pub(crate) const PUT_WORK: &str = "INSERT INTO work \
     (key, kind, subject, rank, due, attempts, holder, until, fence, parked, why) \
     VALUES ($1, $2, $3, $4, $5, 0, NULL, 0, 0, NULL, NULL) ON CONFLICT (key) DO UPDATE SET rank = excluded.rank, \
-    due = CASE WHEN work.attempts = 0 THEN excluded.due ELSE work.due END";
+    due = CASE WHEN work.attempts = 0 OR work.until > 0 THEN excluded.due ELSE work.due END, \
+    fence = CASE WHEN work.until > 0 THEN work.fence + 1 ELSE work.fence END, \
+    attempts = CASE WHEN work.until > 0 THEN 0 ELSE work.attempts END, holder = NULL, until = 0";
 
 /// Takes up the most urgent piece of work that is due and that nobody is at.
 pub(crate) const CLAIM_WORK: &str = "UPDATE work SET holder = $1, until = $2, fence = fence + 1, \

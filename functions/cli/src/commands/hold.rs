@@ -91,8 +91,8 @@ fn canonical(text: &str) -> Result<String, Failure> {
         return Ok(scope.as_str().to_owned());
     }
     let id = ResourceId::new(text);
-    if id.cloud() == amend_domain::Cloud::Other {
-        let hint = "a resource's full id, `/subscriptions/<id>`, `aws:<account>` or `gcp:projects/<id>`";
+    if id.cloud() == amend_domain::Cloud::Other || id.as_str().starts_with("/providers/") {
+        let hint = "the full id of a resource or a resource group, `/subscriptions/<id>`, `aws:<account>` or `gcp:projects/<id>`";
         return Err(Failure::new(format!("`{text}` is no resource and no account"), None, Some(hint)));
     }
     Ok(id.as_str().to_owned())

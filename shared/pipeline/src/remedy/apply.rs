@@ -12,10 +12,15 @@ use amend_models::Call;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{Journal, Next, Observed, Remedy, RemedyError, journal::Kept};
+use super::{
+    Journal, Next, Observed, Remedy, RemedyError,
+    journal::{Kept, LEASE},
+};
 
 /// How often a call is sent that reading shows not to have been done.
 pub(super) const MOST_TRIES: usize = 2;
+/// No call is waited for any longer. Well below what a lease lasts.
+const LONGEST_CALL: Duration = Duration::from_secs(120);
 /// No call is begun with less than this left until the deadline.
 const MARGIN: Duration = Duration::from_secs(10);
 
@@ -75,6 +80,14 @@ impl Remedy {
         journal: &dyn Journal,
         deadline: Option<Timestamp>,
     ) -> Result<Next, RemedyError> {
+        // INVARIANT: whatever was known before a pause is looked at again before anything is written.
+        if remediation.state == State::Applying {
+            if remediation.made.is_empty() {
+                remediation.state = State::Planned;
+            } else if self.paused(remediation) {
+                self.look_after_pause(remediation, journal).await?;
+            }
+        }
         loop {
             let wait = match remediation.state {
                 State::Planned => self.confirm_plan(remediation, journal).await?,
@@ -96,6 +109,24 @@ impl Remedy {
                 return Ok(Next::Again { at });
             }
         }
+    }
+
+    /// Whether somebody stopped, or died, between two calls.
+    fn paused(&self, r: &Remediation) -> bool {
+        let since = self.now().duration_since(r.changed);
+        since > LEASE && r.made.last().is_some_and(|made| made.outcome == MadeOutcome::Accepted)
+    }
+
+    /// After a pause the next call must still be what the resource needs, or it goes back.
+    async fn look_after_pause(&self, r: &mut Remediation, journal: &dyn Journal) -> Result<(), RemedyError> {
+        let accepted = r.made.iter().filter(|made| made.outcome == MadeOutcome::Accepted).count();
+        let Some(next) = r.plan.calls.get(accepted) else { return Ok(()) };
+        let observed = self.observe().await?;
+        if self.plan_for(&observed)?.calls.contains(next) {
+            return Ok(());
+        }
+        let why = "it was interrupted, and the resource changed meanwhile".to_owned();
+        self.fail(r, why, journal).await.map(|_| ())
     }
 
     /// Reads again, just before the first write. A resource that changed since needs a new plan.
@@ -172,6 +203,10 @@ impl Remedy {
         let kept = self.keep(r, journal).await?;
         let outcome = self.write(kept, r, &call, &planned.with, index).await;
         let unknown = outcome.is_err();
+        if unknown {
+            // What goes on at the cloud has its time from now on.
+            r.until = Some(later(self.now(), self.fix.verify_within));
+        }
         match (outcome, r.made.last_mut()) {
             (Ok(outcome), Some(made)) => made.outcome = outcome,
             (Err(why), _) => r.why = Some(why),
@@ -197,7 +232,12 @@ impl Remedy {
         with: &Value,
         index: usize,
     ) -> Result<MadeOutcome, String> {
-        match self.cloud.call(&self.place(Some(r), index), call, with).await {
+        // INVARIANT: a call ends before the lease does, or nobody waits for it any more.
+        let place = self.place(Some(r), index);
+        let Ok(answer) = tokio::time::timeout(LONGEST_CALL, self.cloud.call(&place, call, with)).await else {
+            return Err(format!("`{}` gave no answer within {} s", call.name(), LONGEST_CALL.as_secs()));
+        };
+        match answer {
             Ok(_) => Ok(MadeOutcome::Accepted),
             Err(error) if error.effect() == Effect::None => Ok(MadeOutcome::Refused { why: error.to_string() }),
             Err(error) => {
@@ -220,8 +260,11 @@ impl Remedy {
         let changed = planned.is_some_and(|planned| {
             !needed && once(planned.step) && fresh.calls.iter().any(|other| other.step == planned.step)
         });
+        // Where a precondition does not hold, there is no plan to tell: the settings do.
+        let untold = matches!(fresh.verdict, Verdict::Refused { .. })
+            && standing(&r.plan, &observed, &made.changes) != Standing::Ours;
         let late = r.until.is_none_or(|until| self.now() >= until);
-        let outcome = match needed || changed {
+        let outcome = match needed || changed || untold {
             false => MadeOutcome::Accepted,
             true if late => {
                 let why = r.why.take().unwrap_or_else(|| format!("`{}` was interrupted", made.call));
@@ -233,7 +276,7 @@ impl Remedy {
             last.outcome = outcome.clone();
         }
         if let MadeOutcome::Refused { why } = outcome
-            && (changed || tries(r, &made) >= MOST_TRIES)
+            && (changed || untold || tries(r, &made) >= MOST_TRIES)
         {
             return self.fail(r, why, journal).await;
         }

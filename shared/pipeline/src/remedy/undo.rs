@@ -21,11 +21,8 @@ impl Remedy {
         journal: &dyn Journal,
         deadline: Option<Timestamp>,
     ) -> Result<Next, RemedyError> {
+        self.can_be_undone(remediation)?;
         match remediation.state {
-            State::Undoing => {}
-            State::Set | State::Healthy | State::Applied | State::Parked if self.fix.undo.is_empty() => {
-                return Err(self.state(remediation, "its fix cannot be undone"));
-            }
             State::Set | State::Healthy | State::Applied | State::Parked => {
                 remediation.state = State::Undoing;
                 remediation.failing = false;
@@ -36,6 +33,22 @@ impl Remedy {
                 remediation.until = Some(later(self.now(), self.fix.verify_within));
                 let _: Kept = self.keep(remediation, journal).await?;
             }
+            _ => {}
+        }
+        self.advance(remediation, journal, deadline).await
+    }
+
+    /// Whether there is something to undo, and a way.
+    ///
+    /// # Errors
+    /// When there is not.
+    pub fn can_be_undone(&self, r: &Remediation) -> Result<(), RemedyError> {
+        match r.state {
+            State::Undoing => Ok(()),
+            State::Set | State::Healthy | State::Applied | State::Parked if self.fix.undo.is_empty() => {
+                Err(self.state(r, "its fix cannot be undone"))
+            }
+            State::Set | State::Healthy | State::Applied | State::Parked => Ok(()),
             State::Observed
             | State::AwaitingApproval
             | State::Planned
@@ -43,11 +56,8 @@ impl Remedy {
             | State::Failed
             | State::Blocked
             | State::Undone
-            | State::Superseded => {
-                return Err(self.state(remediation, "nothing of it is there to be undone"));
-            }
+            | State::Superseded => Err(self.state(r, "nothing of it is there to be undone")),
         }
-        self.advance(remediation, journal, deadline).await
     }
 
     /// One step back. Before the first call every setting must be ours, as before, or on its way from

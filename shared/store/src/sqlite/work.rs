@@ -78,9 +78,11 @@ pub(super) async fn put_remediation(transaction: &mut Tx<'_>, r: &Remediation) -
             .bind(r.plan.at.account.as_ref().map(amend_domain::AccountId::as_str))
             .bind(r.rule.as_ref().map(amend_domain::RuleId::as_str))
             .bind(r.plan.affected.as_ref().map_or(1, |all| i64::try_from(all.len()).unwrap_or(i64::MAX)).max(1))
+            .bind(r.changed.as_microsecond())
     } else {
         let query = sqlx::query(sql::PUT_REMEDIATION).bind(&*r.id);
-        query.bind(r.state.as_str()).bind(revision).bind(due).bind(write("remediations", r)?)
+        let query = query.bind(r.state.as_str()).bind(revision).bind(due).bind(write("remediations", r)?);
+        query.bind(r.changed.as_microsecond()).bind(i64::from(r.state == State::Undoing))
     };
     let done = query.execute(&mut **transaction).await.map_err(failed("keep a remediation"))?;
     if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Overtaken { id: r.id.to_string() }) }
@@ -214,7 +216,8 @@ pub(super) async fn tally(transaction: &mut Tx<'_>, about: &About<'_>) -> Result
         .await
         .map_err(&fail)?;
     let holds = sqlx::query(sql::HOLDS_ON)
-        .bind(about.resource)
+        .bind(about.assessed)
+        .bind(about.changed)
         .bind(about.account.map(amend_domain::AccountId::as_str))
         .bind(about.now.as_microsecond())
         .fetch_all(&mut **transaction)
