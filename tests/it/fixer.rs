@@ -62,11 +62,11 @@ async fn a_plan_is_done_kept_and_undone_by_its_id() {
     let kept = bench.fixer.remediation(&r.id).await.expect("kept");
     assert_eq!((kept.state, &*kept.by, kept.plan.before()), (State::Set, "ann", r.plan.before()));
     let mut kept = kept;
-    assert_eq!(bench.fixer.undo(&mut kept, None).await.expect("undone"), Next::Done);
+    assert_eq!(bench.fixer.undo(&mut kept, "ada", None).await.expect("undone"), Next::Done);
     assert_eq!(bench.fixer.remediation(&r.id).await.expect("kept").state, State::Undone);
     assert_eq!(subject.state(), before);
     assert_eq!(bench.store.remediations(Some(&subject.resource), Some("undone"), 10).await.expect("a list").len(), 1);
-    let again = bench.fixer.undo(&mut kept, None).await.expect_err("it is undone");
+    let again = bench.fixer.undo(&mut kept, "ada", None).await.expect_err("it is undone");
     assert!(again.to_string().contains("nothing of it is there to be undone"), "{again}");
 }
 
@@ -189,7 +189,7 @@ async fn the_way_leads_from_a_trail_to_its_bucket() {
     assert_eq!(bench.fixer.advance(&mut r, None).await.expect("done"), Next::Done);
     assert_eq!(r.state, State::Set);
     assert_ne!(subject.state(), before);
-    assert_eq!(bench.fixer.undo(&mut r, None).await.expect("undone"), Next::Done);
+    assert_eq!(bench.fixer.undo(&mut r, "ada", None).await.expect("undone"), Next::Done);
     assert_eq!(subject.state(), before);
 
     // Where the way leads nowhere, nothing is planned.

@@ -6,17 +6,12 @@ use amend_domain::{
     rule::Mode,
     work::After,
 };
-use amend_events::Form;
 use amend_pipeline::{advance::Answered, fixer::Limits, guard};
 use amend_store::Store as _;
-use amend_tests::{
-    clouds::Served,
-    harness::{Export, moment},
-    subject::Subject,
-};
+use amend_tests::{clouds::Served, harness::moment, subject::Subject};
 use serde_json::{Value, json};
 
-use crate::work::{Bench, bench, is_secure, mild, report, storage, tag};
+use crate::work::{Bench, bench, is_secure, mild, storage, tag};
 
 impl Bench {
     fn guarded(self, guards: guard::Settings) -> Self {
@@ -206,9 +201,17 @@ async fn a_person_holds_a_resource_or_an_account() {
         assert_eq!(after, After::Held { at: hold.until, why: format!("hold: ann holds {on}: audit") });
         silent(&bench, &subject).await;
         assert_eq!(bench.store().holds(hold.at).await.expect("listed"), std::slice::from_ref(&hold));
+        // Also not by hand.
+        let problem = bench.store().problems(&amend_store::Filter::default()).await.expect("listed").remove(0);
+        let plan = bench.fixer.plan_problem(&problem, &serde_json::Map::new()).await.expect("planned");
+        let refused = bench.fixer.begin(plan, "ada").await.expect_err("held");
+        assert_eq!(
+            refused.to_string(),
+            format!("`{}` is held until 2026-11-25 00:00 UTC by ann: audit", problem.resource.id)
+        );
         assert_eq!(bench.store().end_hold("h-1", "bob", hold.at).await.expect("ended"), Some(hold.clone()));
         assert_eq!(bench.store().end_hold("h-1", "bob", hold.at).await.expect("none"), None);
-        bench.inner.clock.set("2026-11-25T00:00:00Z");
+        // It is due again at once.
         bench.work().await;
         assert_eq!(bench.states(&subject).await, [State::Set]);
         let told: Vec<String> = bench
@@ -231,7 +234,7 @@ async fn what_was_undone_is_left_alone_and_what_comes_back_is_for_a_person() {
     bench.after(&undone).await;
     bench.work().await;
     let mut r = bench.remediations(&undone).await.remove(0);
-    bench.fixer.undo(&mut r, None).await.expect("undone");
+    bench.fixer.undo(&mut r, "ada", None).await.expect("undone");
     bench.report(&undone, "Healthy", "2026-11-19T00:00:00Z").await;
     bench.report(&undone, "Unhealthy", "2026-11-20T00:00:00Z").await;
     let (_, after) = bench.fixer.work(None).await.expect("asked").expect("something");
@@ -293,10 +296,8 @@ async fn failures_a_surge_and_budgets_hold_back_what_has_not_begun() {
         ..mild()
     });
     let one = storage();
-    for n in 0..3 {
-        let other =
-            Export { resource: format!("{}{n}", one.resource), ..report(&one, "Unhealthy", "2026-11-20T11:50:00Z") };
-        bench_.inner.accept(Form::Plain, &other.text()).await;
+    for other in [storage(), storage(), storage()] {
+        bench_.report(&other, "Unhealthy", "2026-11-20T11:50:00Z").await;
     }
     bench_.report(&one, "Unhealthy", "2026-11-20T11:50:00Z").await;
     bench_.work().await;

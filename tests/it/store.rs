@@ -192,10 +192,15 @@ async fn only_the_backlog_is_released_and_its_dates_are_set_then() {
     assert!(recorded[0].missed);
     let problem = recorded[0].problem.clone().expect("a problem");
     assert_eq!((problem.place, problem.due), (Place::Backlog, None));
-    let released = store.release(&[problem.id.to_string()], moment("2026-12-01T00:00:00Z")).await.expect("released");
+    let released =
+        store.release(&[problem.id.to_string()], "ada", moment("2026-12-01T00:00:00Z")).await.expect("released");
     assert_eq!(released[0].due, Some(moment("2026-12-15T00:00:00Z")));
     assert!(
-        store.release(&[problem.id.to_string()], moment("2026-12-02T00:00:00Z")).await.expect("answered").is_empty()
+        store
+            .release(&[problem.id.to_string()], "ada", moment("2026-12-02T00:00:00Z"))
+            .await
+            .expect("answered")
+            .is_empty()
     );
 }
 

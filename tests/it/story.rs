@@ -242,7 +242,7 @@ async fn an_import_records_and_decides_and_starts_nothing() {
 
     bench.clock.set("2026-12-01T00:00:00Z");
     let released =
-        bench.pipeline.release(&Slice { rule: "prod".into(), limit: 10, scope: None }).await.expect("released");
+        bench.pipeline.release(&Slice { rule: "prod".into(), limit: 10, scope: None }, "ada").await.expect("released");
     assert_eq!(released.len(), 10);
     assert!(released.iter().all(|p| p.risk.map(|r| r.as_str()) == Some("critical")), "most risky first");
     assert!(released.iter().all(|p| p.due == Some(moment("2026-12-15T00:00:00Z"))), "dates are set at release");
@@ -251,7 +251,7 @@ async fn an_import_records_and_decides_and_starts_nothing() {
         limit: 10,
         scope: Some(amend_domain::ScopeId::parse("/subscriptions/other").expect("a scope")),
     };
-    assert!(bench.pipeline.release(&elsewhere).await.expect("answered").is_empty());
+    assert!(bench.pipeline.release(&elsewhere, "ada").await.expect("answered").is_empty());
     let inside = Slice {
         rule: "prod".into(),
         limit: 3,
@@ -259,8 +259,8 @@ async fn an_import_records_and_decides_and_starts_nothing() {
             amend_domain::ScopeId::parse("/providers/Microsoft.Management/managementGroups/root").expect("a scope"),
         ),
     };
-    assert_eq!(bench.pipeline.release(&inside).await.expect("released").len(), 3);
-    let unknown = bench.pipeline.release(&Slice { rule: "no-such".into(), limit: 1, scope: None }).await;
+    assert_eq!(bench.pipeline.release(&inside, "ada").await.expect("released").len(), 3);
+    let unknown = bench.pipeline.release(&Slice { rule: "no-such".into(), limit: 1, scope: None }, "ada").await;
     assert!(matches!(unknown, Err(PipelineError::NotFound { .. })));
 }
 

@@ -199,8 +199,11 @@ async fn an_event_has_one_effect_which_its_source_confirms() {
     assert_eq!(bench.writes(&subject), 1);
     // A person may still undo it.
     let mut r = bench.remediations(&subject).await.remove(0);
-    bench.fixer.undo(&mut r, None).await.expect("undone");
+    bench.fixer.undo(&mut r, "ada", None).await.expect("undone");
     assert_eq!((bench.states(&subject).await, is_secure(&subject)), (vec![State::Undone], false));
+    let told = bench.store().audit(0, 100).await.expect("read");
+    let undoing = told.iter().find(|record| &*record.entry.what == "remediation.undoing").expect("it is there");
+    assert_eq!((&*undoing.entry.who, told.last().map(|last| &*last.entry.who)), ("ada", Some("amend")));
 }
 
 #[tokio::test]
@@ -265,9 +268,30 @@ async fn the_backlog_starts_nothing_until_it_is_released() {
     bench.inner.accept(Form::Plain, &snapshot.text()).await;
     assert_eq!(bench.work().await, []);
     let problem = bench.store().problems(&amend_store::Filter::default()).await.expect("listed").remove(0);
-    bench.store().release(&[problem.id.to_string()], moment("2026-11-20T12:00:00Z")).await.expect("released");
+    bench.store().release(&[problem.id.to_string()], "ada", moment("2026-11-20T12:00:00Z")).await.expect("released");
     bench.work().await;
     assert_eq!(bench.states(&subject).await, [State::Set]);
+    let first = bench.store().audit(0, 1).await.expect("read").remove(0).entry;
+    assert_eq!((&*first.who, &*first.what, &*first.subject), ("ada", "backlog.release", problem.id.as_str()));
+}
+
+#[tokio::test]
+async fn what_was_only_shown_is_asked_about_when_more_is_allowed() {
+    let subject = storage();
+    let bench = bench("enforce", Mode::Observe).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.work().await;
+    let limits = Limits { most: Some(Mode::Approve), guards: mild(), ..Limits::default() };
+    let more = Bench { fixer: bench.fixer.clone().with_limits(limits), ..bench };
+    assert_eq!(more.work().await, [], "it was looked at");
+    // By itself within a day, and at once where somebody says so.
+    let key = more.store().work(10).await.expect("listed").remove(0).key;
+    let now = moment("2026-11-20T12:00:00Z");
+    assert_eq!(more.store().retry_work(Some("remedy:no-such"), now).await.expect("none"), 0);
+    assert_eq!(more.store().retry_work(Some(&key), now).await.expect("hastened"), 1);
+    more.work().await;
+    assert_eq!(more.states(&subject).await, [State::AwaitingApproval, State::Observed]);
+    assert_eq!(more.writes(&subject), 0);
 }
 
 #[tokio::test]
@@ -322,7 +346,8 @@ async fn nothing_is_sent_while_everything_is_stopped() {
         .map(|r| format!("{} {}", r.entry.who, r.entry.what))
         .filter(|text| !text.contains("remediation"))
         .collect();
-    assert_eq!(switched, ["ann stop", "ann resume", "ann stop", "bob resume"]);
+    // Also whoever stopped what was stopped.
+    assert_eq!(switched, ["ann stop", "bob stop", "ann resume", "ann stop", "bob resume"]);
 }
 
 #[tokio::test]
@@ -524,7 +549,8 @@ async fn a_person_approves_what_they_saw_and_nothing_else() {
     let r = one(&yes).await;
     for wrong in ["", "sha256:", "sha256:0000000000000000", &r.plan.digest[7..12]] {
         let refused = bench.fixer.answer(&r.id, wrong, &says(None)).await.expect_err("another plan");
-        assert!(refused.to_string().contains("what was seen is"), "{refused}");
+        let expected = if wrong.len() > 12 { "what was seen is" } else { "name eight digits" };
+        assert!(refused.to_string().contains(expected), "{refused}");
     }
     bench.work().await;
     assert!(!is_secure(&yes), "nothing happens until somebody says so");
@@ -620,7 +646,7 @@ async fn an_undo_that_is_refused_leaves_the_rest_to_go_on() {
     bench.work().await;
     let mut r = bench.remediations(&asked).await.remove(0);
     let before = bench.store().work(10).await.expect("listed");
-    bench.fixer.undo(&mut r, None).await.expect_err("nothing was done");
+    bench.fixer.undo(&mut r, "ada", None).await.expect_err("nothing was done");
     assert_eq!(bench.store().work(10).await.expect("listed"), before, "it still waits for an answer");
     // While something else is at the resource, nothing is brought back there.
     let enforced = self::bench("enforce", Mode::Enforce).await;
@@ -636,7 +662,7 @@ async fn an_undo_that_is_refused_leaves_the_rest_to_go_on() {
         .expect("asked")
         .expect("free");
     enforced.store().keep_remediation(&other, &lease, now).await.expect("kept");
-    let refused = enforced.fixer.undo(&mut first, None).await.expect_err("busy");
+    let refused = enforced.fixer.undo(&mut first, "ada", None).await.expect_err("busy");
     assert!(refused.to_string().contains("`r-other`"), "{refused}");
     let mut undoing = first.clone();
     (undoing.state, undoing.revision) = (State::Undoing, undoing.revision + 1);

@@ -97,10 +97,10 @@ pub enum Command {
         #[arg(long, value_name = "DIGEST")]
         plan: String,
         /// Why.
-        #[arg(long)]
+        #[arg(long, value_parser = said)]
         why: String,
     },
-    /// Has nothing done about a resource or an account until a day.
+    /// Has nothing done about a resource or an account until a day, by itself or by `amend fix`.
     Hold {
         /// The resource or account, by its id.
         #[arg(required_unless_present_any = ["list", "end"], requires = "until", requires = "why")]
@@ -109,7 +109,7 @@ pub enum Command {
         #[arg(long = "for", value_name = "TIME", id = "until")]
         lasts: Option<String>,
         /// Why.
-        #[arg(long)]
+        #[arg(long, value_parser = said)]
         why: Option<String>,
         /// Lists the holds there are.
         #[arg(long, conflicts_with_all = ["id", "end"])]
@@ -121,7 +121,7 @@ pub enum Command {
     /// Stops everything that writes, at once, until `amend resume`.
     Stop {
         /// Why.
-        #[arg(long)]
+        #[arg(long, value_parser = said)]
         why: String,
     },
     /// Lets everything go on that was stopped.
@@ -449,4 +449,10 @@ pub enum ConfigCommand {
     Explain,
     /// Prints the JSON Schema of amend.yaml, for editors.
     Schema,
+}
+
+/// A reason, in words.
+fn said(text: &str) -> Result<String, &'static str> {
+    let text = text.trim();
+    if text.is_empty() { Err("say why in a few words") } else { Ok(text.to_owned()) }
 }

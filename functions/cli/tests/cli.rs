@@ -461,6 +461,8 @@ fn everything_is_stopped_and_goes_on_and_the_trail_tells() {
     assert_eq!(text(&place.amend(&["audit", "list"]).stdout), "nothing was done yet\n");
     let stopped = place.amend(&["stop", "--why", "a drill"]);
     assert!(text(&stopped.stdout).contains("by the local user: a drill"), "{}", text(&stopped.stdout));
+    let again = place.amend(&["stop", "--why", "me too"]);
+    assert!(text(&again.stdout).contains("was stopped already since") && text(&again.stdout).contains("a drill"));
     let work = place.amend(&["work"]);
     assert!(text(&work.stderr).contains("everything is stopped since"), "{}", text(&work.stderr));
     let swept = place.amend(&["sweep"]);
@@ -470,17 +472,28 @@ fn everything_is_stopped_and_goes_on_and_the_trail_tells() {
     assert!(text(&swept.stderr).contains("`remediate.most` is off"), "{}", text(&swept.stderr));
     let verified = place.amend(&["audit", "verify"]);
     assert_eq!(code(&verified), 0);
-    assert!(text(&verified.stdout).starts_with("the audit trail is whole: 2 records; no second place is configured"));
+    assert!(text(&verified.stdout).starts_with("the audit trail is whole: 3 records; no second place is configured"));
     let exported = text(&place.amend(&["audit", "export"]).stdout);
-    assert_eq!(exported.lines().count(), 2);
+    assert_eq!(exported.lines().count(), 3);
     assert!(exported.contains(r#""what":"stop""#) && exported.contains(r#""why":"a drill""#), "{exported}");
     let recent = place.amend(&["recent", "arn:aws:s3:::acme", "--since", "2h"]);
     assert_eq!(text(&recent.stdout), "no: Amend did nothing to arn:aws:s3:::acme in the last 2h\n");
+    let wrong = place.amend(&["recent", "payments"]);
+    assert!(code(&wrong) == 1 && text(&wrong.stderr).contains("`payments` is no resource and no account"));
     let wrong = place.amend(&["recent", "arn:aws:s3:::acme", "--since", "soon"]);
     assert!(code(&wrong) == 1 && text(&wrong.stderr).contains("write it as `2h` or `3d`"));
     assert_eq!(text(&place.amend(&["approvals"]).stdout), "nothing awaits approval\n");
     let approve = place.amend(&["approve", "r-none", "--plan", "01234567"]);
     assert!(code(&approve) == 1 && text(&approve.stderr).contains("remediation `r-none` is not known"));
+    // What it is held against must be there.
+    place.write("amend.yaml", "version: 1\naudit: { heads: heads.jsonl }\n");
+    let verified = place.amend(&["audit", "verify"]);
+    assert!(code(&verified) == 3 && text(&verified.stdout).contains("no end of the audit trail is noted"));
+    assert_eq!(code(&place.amend(&["sweep"])), 0);
+    let verified = place.amend(&["audit", "verify"]);
+    assert!(code(&verified) == 0 && text(&verified.stdout).contains("1 end in the second place, and all fit"));
+    let retried = place.amend(&["work", "retry", "remedy:p-none"]);
+    assert!(code(&retried) == 1 && text(&retried.stderr).contains("there is no work `remedy:p-none`"));
     place.write("amend.yaml", "version: 1\nremediate: { most: enforce }\n");
     let config = place.amend(&["config", "check"]);
     assert!(code(&config) == 3 && text(&config.stderr).contains("off, observe, approve"), "{}", text(&config.stderr));
@@ -501,6 +514,8 @@ fn a_hold_is_said_listed_and_ended() {
         (&["hold", "payments", "--for", "14d", "--why", "x"], "is no resource and no account"),
         (&["hold", "aws:111122223333", "--for", "soon", "--why", "x"], "is no length of time"),
         (&["hold", "aws:111122223333", "--for", "14d"], "--why"),
+        (&["hold", "aws:111122223333", "--for", "0d", "--why", "x"], "a hold of no time holds nothing"),
+        (&["hold", "aws:111122223333", "--for", "14d", "--why", " "], "say why in a few words"),
         (&["hold"], "<ID"),
     ] {
         let output = place.amend(arguments);
@@ -512,6 +527,20 @@ fn a_hold_is_said_listed_and_ended() {
     }
     let trail = text(&place.amend(&["audit", "list", "--format", "plain"]).stdout);
     assert!(trail.contains("\thold\t") && trail.contains("\trelease\t"), "{trail}");
+    let recent = text(&place.amend(&["recent", "aws:111122223333", "--format", "plain"]).stdout);
+    assert!(recent.contains("\thold\t"), "{recent}");
+    place.write("amend.yaml", "version: 1\nremediate: { most: approve, approve_within: 0h, confirm_within: 30m }\nguards: { managed_tags: ['=x'], freezes: [{ begins: 0 16 * * FRI Europe/Vienna, lasts: 0m, why: x }] }\n");
+    let check = text(&place.amend(&["config", "check"]).stderr);
+    for expected in
+        ["`0h` is less than an hour", "`30m` is less", "without a name matches nothing", "a minute at least"]
+    {
+        assert!(check.contains(expected), "{expected}: {check}");
+    }
+    place.write("amend.yaml", "version: 1\nremediate: { most: observe }\n");
+    let roles = text(&place.amend(&["roles", "--cloud", "azure", "--format", "json"]).stdout);
+    for action in ["Microsoft.Authorization/policyExemptions/read", "Microsoft.Authorization/locks/read"] {
+        assert!(roles.contains(action), "{action}: {roles}");
+    }
     let yaml = "version: 1\nguards: { settle: soon, surge: many, freezes: [{ begins: friday, lasts: 64h, why: x }] }\n";
     place.write("amend.yaml", yaml);
     let check = text(&place.amend(&["config", "check"]).stderr);

@@ -116,13 +116,12 @@ pub fn role(fixes: &[&Fix], cloud: Cloud, step: Step) -> Result<Option<Value>, P
 ///
 /// # Errors
 /// When the permissions of a call are not known.
-pub fn facts_role(calls: &[&str], cloud: Cloud) -> Result<Value, PermissionError> {
+pub fn role_of_calls(calls: &[&str], cloud: Cloud, name: &str, what: &str) -> Result<Value, PermissionError> {
     let mut needed = Needed::new();
     for call in calls {
         needed.extend(of_call(call)?.into_iter().map(|permission| (permission, BTreeSet::from(["*".to_owned()]))));
     }
-    let what = "Reads what the rules of Amend want to know: hierarchy, tags, Defender's own list.";
-    Ok(definition(cloud, &needed, "facts", what))
+    Ok(definition(cloud, &needed, name, what))
 }
 
 /// A role as its cloud takes it.

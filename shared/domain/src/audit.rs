@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     digest,
-    plan::{MadeOutcome, Remediation, diff},
+    plan::{MadeOutcome, Remediation, State, diff},
     resource::{AccountId, ResourceId},
 };
 
@@ -156,6 +156,7 @@ impl Entry {
             Some(MadeOutcome::Sent) => "remediation.sent".to_owned(),
             _ => format!("remediation.{}", r.state.as_str()),
         };
+        let undo_begins = r.state == State::Undoing && !r.failing && !r.made.iter().any(|made| made.undo);
         let plan = &r.plan;
         let mut detail = json!({
             "revision": r.revision,
@@ -185,6 +186,7 @@ impl Entry {
         let who = match answer {
             Some(answer) => answer.by.clone(),
             None if r.revision == 1 => r.by.clone(),
+            None if undo_begins => r.undo_by.clone().unwrap_or_else(|| "amend".into()),
             None => "amend".into(),
         };
         Self {

@@ -195,6 +195,9 @@ pub struct Remediation {
     /// What the guards said, when they were asked last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
+    /// Who asked for it to be undone, last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_by: Option<Box<str>>,
     /// What a person said of it, where one was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,

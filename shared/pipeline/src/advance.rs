@@ -27,6 +27,8 @@ const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(30);
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(1);
 /// After so many attempts that did not get on, a person must look.
 const MOST_ATTEMPTS: u32 = 12;
+/// When what was only shown is looked at again: more may be allowed by then.
+const SHOWN: SignedDuration = SignedDuration::from_hours(24);
 /// When work is looked at again that somebody or something else must end first.
 pub(crate) const LATER: SignedDuration = SignedDuration::from_mins(2);
 
@@ -126,7 +128,7 @@ impl Fixer {
         // The same plan shown again is no news.
         let shown = |r: &Remediation| r.state == State::Observed && r.plan.digest == plan.digest;
         if mode == Mode::Observe && ours.iter().any(shown) {
-            return Ok(After::Done);
+            return Ok(After::Later { at: add(self.now(), SHOWN) });
         }
         let earlier = self.store().remediations(Some(plan.at.resource.as_str()), None, 100).await?;
         let checks = self.guards(&problem, &plan, &earlier).await?;
@@ -301,7 +303,10 @@ impl Fixer {
         // INVARIANT: what is approved is what was seen.
         let seen = plan.strip_prefix("sha256:").unwrap_or(plan);
         let fits = r.plan.digest.strip_prefix("sha256:").is_some_and(|digest| digest.starts_with(seen));
-        if seen.len() < 8 || !fits {
+        if seen.len() < 8 {
+            return Err(refuse(format!("`{plan}` is too short: name eight digits of the plan's digest, at least")));
+        }
+        if !fits {
             return Err(refuse(format!("its plan is {}, and what was seen is `{plan}`", r.plan.digest)));
         }
         let lease = self.take_up(&r.id, r.plan.at.resource.as_str()).await?;

@@ -79,11 +79,11 @@ impl Pipeline {
         Ok(backlog)
     }
 
-    /// Lets a slice of the backlog go, most urgent first; its dates are set now.
+    /// Lets a slice of the backlog go for somebody, most urgent first; its dates are set now.
     ///
     /// # Errors
     /// When the rule is not known, or the store does not answer.
-    pub async fn release(&self, slice: &Slice) -> Result<Vec<Problem>, PipelineError> {
+    pub async fn release(&self, slice: &Slice, by: &str) -> Result<Vec<Problem>, PipelineError> {
         if self.rules().get(&slice.rule).is_none() {
             let hint = "`amend backlog` lists the rules with a backlog";
             return Err(PipelineError::NotFound { what: "the rule", name: slice.rule.clone(), hint });
@@ -98,7 +98,7 @@ impl Pipeline {
         };
         let limit = usize::try_from(slice.limit).unwrap_or(usize::MAX);
         let ids: Vec<String> = held.iter().filter(inside).take(limit).map(|problem| problem.id.to_string()).collect();
-        Ok(self.store.release(&ids, self.now()).await?)
+        Ok(self.store.release(&ids, by, self.now()).await?)
     }
 
     fn lies_in(&self, problem: &Problem, scope: &ScopeId) -> bool {

@@ -546,8 +546,13 @@ pub fn load(
             }
         }
     }
-    if let Some((tags, _)) = values("guards.managed_tags", &mut mistakes) {
+    if let Some((tags, from)) = values("guards.managed_tags", &mut mistakes) {
         guards.managed_tags = tags;
+        if guards.managed_tags.iter().any(|tag| tag.split('=').next().unwrap_or_default().trim().is_empty()) {
+            let message = "a tag without a name matches nothing".to_owned();
+            let name = "guards.managed_tags";
+            problem(&root, name, &from, &mut mistakes, &mut found, message, "write it as `name` or `name=value`");
+        }
     }
     for node in root.get("guards").and_then(|guards| guards.get("freezes")).map(Node::elements).unwrap_or_default() {
         if let Some(freeze) = freeze(node, &mut mistakes) {
@@ -563,6 +568,11 @@ pub fn load(
     ] {
         let Some((text, from)) = one(values(name, &mut mistakes)) else { continue };
         match Timeframe::parse(&text) {
+            // A person, and a source, must have the time to answer.
+            Ok(time) if name.starts_with("remediate.") && time.seconds() < 3_600 => {
+                let message = format!("`{text}` is less than an hour");
+                problem(&root, name, &from, &mut mistakes, &mut found, message, "write it as `24h`");
+            }
             Ok(time) => *slot = SignedDuration::from_secs(time.seconds()),
             Err(error) => {
                 problem(&root, name, &from, &mut mistakes, &mut found, error.to_string(), "write it as `24h`");
@@ -689,6 +699,20 @@ pub fn load(
     if let Some((format, _)) = one(values("log.format", &mut mistakes)) {
         config.log_json = format == "json";
     }
+    // A list of maps: only the file can hold it.
+    let freezes = root.get("guards").and_then(|guards| guards.get("freezes"));
+    let begins: Vec<&str> = config.remediate.guards.freezes.iter().map(|freeze| freeze.begins.as_str()).collect();
+    let beside = options.iter().position(|option| option.name == "guards.managed_tags").unwrap_or(options.len());
+    options.insert(
+        beside,
+        ConfigOption {
+            name: "guards.freezes".into(),
+            value: if begins.is_empty() { "(none)".into() } else { begins.join(", ") },
+            from: freezes
+                .map_or_else(|| "default".into(), |node| format!("{}:{}", source.name, mistakes.line_of(node))),
+            doc: doc_of("guards.freezes"),
+        },
+    );
     config.options = options;
     found.extend(mistakes.finish());
     found.into_result(Some(config))
@@ -706,6 +730,10 @@ fn freeze(node: &Node, mistakes: &mut Collector) -> Option<guard::Freeze> {
         return None;
     }
     match Timeframe::parse(&mistakes.text(lasts)) {
+        Ok(time) if time.seconds() < 60 => {
+            mistakes.error(lasts, "a freeze lasts a minute at least", Some("write it as `64h`".into()));
+            None
+        }
         Ok(time) => Some(guard::Freeze {
             begins: text,
             lasts: SignedDuration::from_secs(time.seconds()),

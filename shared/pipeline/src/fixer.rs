@@ -8,6 +8,7 @@ use amend_cloud::{Cloud, CloudFacts, FactSource};
 use amend_domain::{
     AccountId, Problem, RecommendationKey, ResourceId, Setting,
     fix::Ceiling,
+    guard::{About, Hold},
     plan::{At, Plan, Remediation, State},
     ports::{Clock, Ids},
     problem::State as ProblemState,
@@ -288,8 +289,8 @@ impl Fixer {
     /// A remediation that does what `plan` says: recorded, and nothing written yet.
     ///
     /// # Errors
-    /// When the plan is not as it was made, its fix is another by now or may only be a ticket, or it
-    /// has nothing to write.
+    /// When the plan is not as it was made, its fix is another by now or may only be a ticket, it has
+    /// nothing to write, or somebody holds the resource.
     pub async fn begin(&self, plan: Plan, by: &str) -> Result<Remediation, PipelineError> {
         let file = self.checked(&plan)?;
         let refuse = |why: &'static str| PipelineError::PlanRefused { fix: plan.fix.to_string(), why };
@@ -300,6 +301,9 @@ impl Fixer {
         if let Some(other) = others.iter().find(|other| !other.state.is_final()) {
             return Err(PipelineError::Busy { resource: plan.at.resource.to_string(), id: other.id.to_string() });
         }
+        if let Some(hold) = self.holds_on(&plan.at).await?.into_iter().max_by_key(|hold| hold.until) {
+            return Err(PipelineError::Held { resource: plan.at.resource.to_string(), hold: Box::new(hold) });
+        }
         let id = self.next_id();
         let remedy = self.remedy(file, plan.at.clone(), &plan.params)?;
         let lease = self.take_up(&id, plan.at.resource.as_str()).await?;
@@ -308,6 +312,15 @@ impl Fixer {
             self.store.leave(&lease, &After::Done, self.now()).await?;
         }
         Ok(begun?)
+    }
+
+    /// The holds that cover a resource. They are for people, too.
+    async fn holds_on(&self, at: &At) -> Result<Vec<Hold>, PipelineError> {
+        let now = self.now();
+        let resource = at.resource.as_str();
+        let account = at.account.as_ref();
+        let about = About { setting: "", assessed: resource, changed: resource, account, rule: None, since: now, now };
+        Ok(self.store.tally(&about).await?.holds)
     }
 
     /// Takes up a remediation, unless somebody else is at it.
@@ -331,11 +344,17 @@ impl Fixer {
             self.store.leave(&lease, &after, self.now()).await?;
             return Ok(Next::Done);
         }
-        let next = self.advance_with(r, &lease, deadline).await?;
-        if next == Next::Done {
-            self.store.leave(&lease, &self.after(r), self.now()).await?;
+        let next = self.advance_with(r, &lease, deadline).await;
+        match &next {
+            Ok(Next::Again { .. }) => {}
+            Ok(Next::Done) => self.store.leave(&lease, &self.after(r), self.now()).await?,
+            // Whoever asks again need not wait until the lease runs out.
+            Err(error) => {
+                let after = After::Again { at: self.now(), why: error.to_string() };
+                self.store.leave(&lease, &after, self.now()).await?;
+            }
         }
-        Ok(next)
+        next
     }
 
     /// The same for whoever has the lease.
@@ -366,11 +385,16 @@ impl Fixer {
         }
     }
 
-    /// Undoes a remediation, as far as it can be done now; [`Self::advance`] goes on.
+    /// Undoes a remediation for somebody, as far as it can be done now; [`Self::advance`] goes on.
     ///
     /// # Errors
     /// When there is nothing to undo, or as for [`Self::advance`].
-    pub async fn undo(&self, r: &mut Remediation, deadline: Option<Timestamp>) -> Result<Next, PipelineError> {
+    pub async fn undo(
+        &self,
+        r: &mut Remediation,
+        by: &str,
+        deadline: Option<Timestamp>,
+    ) -> Result<Next, PipelineError> {
         let remedy = self.remedy_of(r)?;
         // Before anything is taken up: what cannot be undone goes its own way.
         remedy.can_be_undone(r)?;
@@ -380,6 +404,9 @@ impl Fixer {
         }
         let lease = self.take_up(&r.id, r.plan.at.resource.as_str()).await?;
         let journal = StoreJournal { store: &*self.store, lease: &lease };
+        if r.state != State::Undoing {
+            r.undo_by = Some(by.into());
+        }
         let next = remedy.undo(r, &journal, deadline).await;
         match &next {
             Ok(Next::Again { .. }) => {}

@@ -86,6 +86,16 @@ impl Freeze {
     }
 }
 
+const EXEMPTIONS: &str = "LIST Microsoft.Authorization/policyExemptions@2022-07-01-preview";
+const LOCKS: &str = "LIST Microsoft.Authorization/locks@2016-09-01";
+
+/// The calls that guards make in a cloud, the reading of tags among them.
+#[must_use]
+pub fn calls(cloud: CloudName) -> Vec<&'static str> {
+    let own: &[&str] = if cloud == CloudName::Azure { &[EXEMPTIONS, LOCKS] } else { &[] };
+    own.iter().chain(amend_cloud::facts::calls(cloud)).copied().collect()
+}
+
 /// What the guards look at.
 pub(crate) struct Sight<'a> {
     pub settings: &'a Settings,
@@ -249,12 +259,11 @@ async fn list(
 
 /// Live, as the status of an assessment may lag a day.
 async fn exemption(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Check {
-    const CALL: &str = "LIST Microsoft.Authorization/policyExemptions@2022-07-01-preview";
     if sight.plan.at.cloud != CloudName::Azure {
         let why = format!("exemptions of {} are not read yet", sight.plan.at.cloud);
         return Check::new("exemption", Says::Ask, why);
     }
-    let all = match list(sight, cloud, CALL, "policyExemptions").await {
+    let all = match list(sight, cloud, EXEMPTIONS, "policyExemptions").await {
         Ok(all) => all,
         Err(error) => return Check::new("exemption", Says::No, format!("exemptions cannot be read: {error}")),
     };
@@ -283,11 +292,10 @@ async fn exemption(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Check {
 }
 
 async fn lock(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Check {
-    const CALL: &str = "LIST Microsoft.Authorization/locks@2016-09-01";
     if sight.plan.at.cloud != CloudName::Azure {
         return pass("lock", "only Azure has locks; others refuse the call");
     }
-    let all = match list(sight, cloud, CALL, "locks").await {
+    let all = match list(sight, cloud, LOCKS, "locks").await {
         Ok(all) => all,
         Err(error) => return Check::new("lock", Says::No, format!("locks cannot be read: {error}")),
     };

@@ -90,6 +90,14 @@ pub enum PipelineError {
         /// The remediation.
         id: String,
     },
+    /// Somebody holds a resource.
+    #[error("`{resource}` is held until {until} by {by}: {why}", until = hold.until.strftime("%Y-%m-%d %H:%M UTC"), by = hold.by, why = hold.why)]
+    Held {
+        /// The resource.
+        resource: String,
+        /// The hold.
+        hold: Box<amend_domain::guard::Hold>,
+    },
     /// Nobody is asked about a remediation, or about another plan.
     #[error("nothing can be said about remediation `{id}`: {why}")]
     NotAsked {
@@ -130,6 +138,9 @@ pub enum PipelineError {
     },
 }
 
+/// Who asks, until people have names of their own: whoever may use the store, or the loopback address.
+pub const LOCAL_USER: &str = "the local user";
+
 /// What to do after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhatNow {
@@ -154,6 +165,7 @@ impl PipelineError {
             | Self::Unknown { .. }
             | Self::PlanRefused { .. }
             | Self::Busy { .. }
+            | Self::Held { .. }
             | Self::NotAsked { .. }
             | Self::Ambiguous { .. } => WhatNow::Refuse,
         }
@@ -168,6 +180,7 @@ impl PipelineError {
             Self::NotFound { .. } | Self::Unknown { .. } => "not-found",
             Self::PlanRefused { .. } => "plan.refused",
             Self::Busy { .. } => "remediation.busy",
+            Self::Held { .. } => "remediation.held",
             Self::NotAsked { .. } => "remediation.not-asked",
             Self::Taken { .. } => "remediation.taken",
             Self::Remedy(error) => error.code(),
@@ -188,11 +201,14 @@ impl PipelineError {
             Self::Busy { .. } => {
                 Some("wait for it; if it was interrupted, `amend remediations --resume` goes on with it".into())
             }
+            Self::Held { hold, .. } => {
+                Some(format!("where it may be changed all the same, `amend hold --end {}` ends the hold", hold.id))
+            }
             Self::NotAsked { .. } => {
                 Some("`amend approvals` shows what awaits an answer, with the digests of the plans".into())
             }
             Self::Taken { .. } => Some(
-                "a running `amend` goes on with it; one that was killed is followed by another after three minutes"
+                "a running `amend` goes on with it; one that was killed is followed by another after 150 seconds"
                     .into(),
             ),
             Self::Remedy(error) => error.hint(),

@@ -253,8 +253,8 @@ pub trait Store: Send + Sync {
     /// Problems whose id starts with `id`, or that have a finding or resource of this id.
     async fn find(&self, id: &str) -> Result<Vec<Problem>, StoreError>;
 
-    /// Lets problems leave the backlog. Returns those that did.
-    async fn release(&self, ids: &[String], now: Timestamp) -> Result<Vec<Problem>, StoreError>;
+    /// Somebody lets problems leave the backlog. Returns those that did.
+    async fn release(&self, ids: &[String], by: &str, now: Timestamp) -> Result<Vec<Problem>, StoreError>;
 
     /// The last decision on each finding of a problem, newest first.
     async fn decisions(&self, problem: &str) -> Result<Vec<StoredDecision>, StoreError>;
@@ -315,7 +315,8 @@ pub trait Store: Send + Sync {
     /// One piece of work, by its key.
     async fn one_work(&self, key: &str) -> Result<Option<Work>, StoreError>;
 
-    /// Has parked work tried again: one piece, by its key; all, if none is named. Returns how many.
+    /// Has work tried again: one piece that is parked or put off, by its key; all that is parked, if none is
+    /// named. Returns how many.
     async fn retry_work(&self, key: Option<&str>, now: Timestamp) -> Result<u64, StoreError>;
 
     /// Whether everything is stopped.

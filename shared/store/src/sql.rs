@@ -262,8 +262,13 @@ pub(crate) const LEAVE_WORK: &str = "UPDATE work SET due = $4, attempts = CASE W
 
 pub(crate) const DROP_WORK: &str = "DELETE FROM work WHERE key = $1";
 
+/// All that is parked; or one piece, parked or put off, that nobody is at.
 pub(crate) const RETRY_WORK: &str = "UPDATE work SET parked = NULL, attempts = 0, due = $2, why = NULL \
-    WHERE parked IS NOT NULL AND (key = $1 OR $1 = '')";
+    WHERE key = $1 AND until <= $2 OR $1 = '' AND parked IS NOT NULL";
+
+/// What a hold held back is due again: where another holds it, too, that is said anew.
+pub(crate) const HASTEN_HELD: &str =
+    "UPDATE work SET due = $1 WHERE parked IS NULL AND until = 0 AND due > $1 AND why LIKE 'hold: %'";
 
 pub(crate) const LIST_WORK: &str = "SELECT key, kind, subject, due, attempts, until, parked, why, fence FROM work \
     ORDER BY parked IS NULL, rank DESC, due, key LIMIT $1";

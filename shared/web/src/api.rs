@@ -2,6 +2,7 @@
 
 use amend_domain::ScopeId;
 use amend_pipeline::{
+    LOCAL_USER,
     backlog::{Backlog, Deaf, Slice},
     rows::ProblemRow,
 };
@@ -136,7 +137,7 @@ async fn release(
         release.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, "api.body", error.body_text(), None))?;
     let scope = release.scope.as_deref().map(ScopeId::parse).transpose();
     let scope = scope.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, "api.scope", error.to_string(), None))?;
-    let released = app.pipeline.release(&Slice { rule: release.rule, limit: release.limit, scope }).await?;
+    let released = app.pipeline.release(&Slice { rule: release.rule, limit: release.limit, scope }, LOCAL_USER).await?;
     let now = app.pipeline.now();
     Ok(Json(ProblemList { problems: released.iter().map(|problem| ProblemRow::new(problem, now)).collect() }))
 }

@@ -1,12 +1,12 @@
 //! `amend approvals`, `amend approve`, `amend deny`: plans that a person is asked about.
 
 use amend_domain::plan::{Remediation, State};
-use amend_pipeline::{Config, advance::Answered};
+use amend_pipeline::{Config, LOCAL_USER, advance::Answered};
 use amend_store::Store as _;
 
 use crate::{
     args::Format,
-    commands::{BY, explain, plan},
+    commands::{explain, plan},
     failure::{Exit, Failure},
     output::{Output, Tone},
     setup,
@@ -45,16 +45,29 @@ pub async fn run(id: Option<&str>, config: &Config, output: Output) -> Result<Ex
                 (r.plan.title.to_string(), Tone::Plain),
                 (r.plan.at.resource.short_name().to_owned(), Tone::Plain),
                 (rule, Tone::Plain),
+                (short(r), Tone::Plain),
                 (until, Tone::Dim),
             ]
         })
         .collect();
     output.table(
-        &[("id", 30, 30), ("what", 24, 60), ("resource", 16, 40), ("rule", 8, 24), ("until (UTC)", 16, 16)],
+        &[
+            ("id", 30, 30),
+            ("what", 24, 60),
+            ("resource", 16, 40),
+            ("rule", 8, 24),
+            ("plan", 12, 12),
+            ("until (UTC)", 16, 16),
+        ],
         &rows,
     );
     output.say("`amend approvals ID` shows a plan in full.");
     Ok(Exit::Ok)
+}
+
+/// As much of a plan's digest as an answer needs to name, and some more.
+fn short(r: &Remediation) -> String {
+    r.plan.digest.trim_start_matches("sha256:").chars().take(12).collect()
 }
 
 /// A plan, and how to answer.
@@ -62,7 +75,7 @@ fn show(r: &Remediation, output: Output) {
     let rule = r.rule.as_ref().map_or_else(String::new, |rule| format!("rule {rule}"));
     plan::print(&r.plan, &rule, true, output);
     explain::checks(&r.checks, output);
-    let short: String = r.plan.digest.trim_start_matches("sha256:").chars().take(12).collect();
+    let short = short(r);
     output.say(&format!(
         "approve it with `amend approve {} --plan {short}`, deny it with `amend deny {} --plan {short} --why …`",
         r.id, r.id
@@ -78,7 +91,7 @@ pub async fn answer(
     output: Output,
 ) -> Result<Exit, Failure> {
     let fixer = setup::fixer(config, output).await?;
-    let r = fixer.answer(id, plan, &Answered { by: BY.to_owned(), why_not }).await?;
+    let r = fixer.answer(id, plan, &Answered { by: LOCAL_USER.to_owned(), why_not }).await?;
     if output.format() == Format::Json {
         output.json(&r)?;
         return Ok(Exit::Ok);

@@ -1,6 +1,6 @@
 //! `amend audit` and `amend recent`: what was done, by whom and why, and whether that is all.
 
-use amend_domain::{ResourceId, ScopeId, Timeframe, audit::Record, plan::State};
+use amend_domain::{ResourceId, Timeframe, audit::Record, plan::State};
 use amend_pipeline::{
     Config,
     audit::{self, AuditError},
@@ -45,6 +45,17 @@ pub async fn run(command: &AuditCommand, config: &Config, output: Output) -> Res
                 }
                 Err(error) => return Err(failure(error)),
             };
+            // Whoever can forge the trail can remove what it is held against.
+            if let (Some(path), 0, 1..) = (heads, verified.noted, verified.records) {
+                if output.format() == Format::Json {
+                    output.json(&json!({ "noted": 0, "records": verified.records, "head": verified.head }))?;
+                } else {
+                    let line = format!("no end of the audit trail is noted in {}", path.display());
+                    output.say(&output.toned(Tone::Alarm, &line));
+                    output.say("Its records follow each other, but there is nothing to hold them against. `amend sweep`\nnotes the first end; if there were some before, somebody removed them.");
+                }
+                return Ok(Exit::No);
+            }
             if output.format() == Format::Json {
                 output.json(&verified)?;
             } else {
@@ -86,10 +97,8 @@ pub async fn recent(id: &str, since: &str, config: &Config, output: Output) -> R
     let store = setup::store(config).await?;
     let from =
         setup::now().saturating_sub(jiff::SignedDuration::from_secs(time.seconds())).unwrap_or(jiff::Timestamp::MIN);
-    let scope = ScopeId::parse(id).ok().filter(|scope| scope.account() == Some(scope.as_str()));
-    let resource = ResourceId::new(id);
-    let name = scope.as_ref().map_or(resource.as_str(), ScopeId::as_str);
-    let records = store.audit_of(name, from).await?;
+    let name = super::hold::canonical(id)?;
+    let records = store.audit_of(&name, from).await?;
     if output.format() == Format::Json {
         output.json(&records)?;
         return Ok(Exit::Ok);

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use amend_domain::plan::{Plan, Remediation, State};
 use amend_pipeline::{
-    Config,
+    Config, LOCAL_USER,
     bulk::{Bulk, Pace},
     fixer::Fixer,
     remedy::{Next, show::shown},
@@ -94,7 +94,7 @@ pub async fn run(arguments: &FixArguments, config: &Config, output: Output) -> R
 }
 
 async fn one(fixer: &Fixer, plan: Plan) -> Result<Remediation, Failure> {
-    let mut remediation = fixer.begin(plan, super::BY).await?;
+    let mut remediation = fixer.begin(plan, LOCAL_USER).await?;
     go_on(fixer, &mut remediation).await?;
     Ok(remediation)
 }
@@ -113,7 +113,7 @@ async fn done_before(fixer: &Fixer, plan: &Plan) -> Result<Option<State>, Failur
 pub async fn undo(id: &str, config: &Config, output: Output) -> Result<Exit, Failure> {
     let fixer = setup::fixer(config, output).await?;
     let mut remediation = fixer.remediation(id).await?;
-    let next = fixer.undo(&mut remediation, None).await?;
+    let next = fixer.undo(&mut remediation, LOCAL_USER, None).await?;
     if next != Next::Done {
         go_on(&fixer, &mut remediation).await?;
     }

@@ -1,13 +1,12 @@
 //! `amend hold`: nothing is done about a resource or an account until a day.
 
 use amend_domain::{ResourceId, ScopeId, Timeframe, guard::Hold, ports::Ids as _};
-use amend_pipeline::{Config, system::UlidIds};
+use amend_pipeline::{Config, LOCAL_USER, system::UlidIds};
 use amend_store::Store as _;
 use serde_json::json;
 
 use crate::{
     args::Format,
-    commands::BY,
     failure::{Exit, Failure},
     output::{Output, Tone},
     setup,
@@ -23,7 +22,7 @@ pub async fn run(
     let store = setup::store(config).await?;
     let now = setup::now();
     if let Some(id) = end {
-        let Some(hold) = store.end_hold(id, BY, now).await? else {
+        let Some(hold) = store.end_hold(id, LOCAL_USER, now).await? else {
             let hint = "`amend hold --list` shows them";
             return Err(Failure::new(format!("there is no hold `{id}`"), None, Some(hint)));
         };
@@ -42,11 +41,14 @@ pub async fn run(
                 Some("write it as `14d` or `36h`"),
             )
         })?;
+        if time.seconds() == 0 {
+            return Err(Failure::new("a hold of no time holds nothing", None, Some("write it as `14d` or `36h`")));
+        }
         let hold = Hold {
             id: format!("h-{}", UlidIds::default().next(now)).into(),
             on: canonical(on)?.into(),
             until: time.after(now),
-            by: BY.into(),
+            by: LOCAL_USER.into(),
             at: now,
             why: why.into(),
         };
@@ -86,7 +88,7 @@ pub async fn run(
 }
 
 /// The one form of a resource's or an account's id.
-fn canonical(text: &str) -> Result<String, Failure> {
+pub fn canonical(text: &str) -> Result<String, Failure> {
     if let Some(scope) = ScopeId::parse(text).ok().filter(|scope| scope.account() == Some(scope.as_str())) {
         return Ok(scope.as_str().to_owned());
     }

@@ -29,9 +29,6 @@ use crate::{
     setup,
 };
 
-/// Who runs commands, until people have names: whoever may use the store.
-const BY: &str = "the local user";
-
 /// Runs a command.
 pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure> {
     let output = *output;

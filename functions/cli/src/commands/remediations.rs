@@ -85,7 +85,8 @@ fn one(r: &Remediation, output: Output) -> Result<Exit, Failure> {
         output.json(r)?;
         return Ok(Exit::Ok);
     }
-    plan::print(&r.plan, "", true, output);
+    let rule = r.rule.as_ref().map_or_else(String::new, |rule| format!("rule {rule}"));
+    plan::print(&r.plan, &rule, true, output);
     explain::checks(&r.checks, output);
     if let Some(answer) = &r.answer {
         let word = if answer.approved { "approved" } else { "denied" };

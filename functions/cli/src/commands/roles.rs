@@ -1,11 +1,11 @@
 //! `amend roles`: the least that the fixes need to be allowed.
 
-use amend_catalog::permissions::{PermissionError, facts_role, role};
+use amend_catalog::permissions::{PermissionError, role, role_of_calls};
 use amend_domain::{
     Cloud,
     fix::{Fix, Step},
 };
-use amend_pipeline::Config;
+use amend_pipeline::{Config, guard};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -44,7 +44,14 @@ pub fn run(arguments: &args::Roles, config: &Config, output: Output) -> Result<E
             |error: PermissionError| Failure::new("the roles cannot be derived", Some(Box::new(error)), None);
         let mut steps = Map::new();
         if config.fact_clouds.contains(&cloud) {
-            steps.insert("facts".to_owned(), facts_role(amend_cloud::facts::calls(cloud), cloud).map_err(underived)?);
+            let what = "Reads what the rules of Amend want to know: hierarchy, tags, Defender's own list.";
+            let made = role_of_calls(amend_cloud::facts::calls(cloud), cloud, "facts", what).map_err(underived)?;
+            steps.insert("facts".to_owned(), made);
+        }
+        if config.remediate.most.is_some() {
+            let what = "Reads what the guards of Amend look at: tags, and in Azure exemptions and locks.";
+            let made = role_of_calls(&guard::calls(cloud), cloud, "guards", what).map_err(underived)?;
+            steps.insert("guards".to_owned(), made);
         }
         for step in [Step::Read, Step::Write, Step::Undo] {
             if let Some(made) = role(&fixes, cloud, step).map_err(underived)? {
@@ -72,6 +79,7 @@ pub fn run(arguments: &args::Roles, config: &Config, output: Output) -> Result<E
             let many = fixes.iter().filter(|fix| fix.cloud().as_str() == cloud).count();
             output.heading(&match step.as_str() {
                 "facts" => format!("{kind}, to look facts up"),
+                "guards" => format!("{kind}, for the guards to look at what is there"),
                 step => format!("{kind}, to {step} ({})", counted(many, "enabled fix")),
             });
             output.json(role)?;

@@ -1,13 +1,12 @@
 //! `amend stop` and `amend resume`: the switch that ends all writing, and lets it go on.
 
 use amend_domain::work::Stop;
-use amend_pipeline::Config;
+use amend_pipeline::{Config, LOCAL_USER};
 use amend_store::Store as _;
 use serde_json::json;
 
 use crate::{
     args::Format,
-    commands::BY,
     failure::{Exit, Failure},
     output::{Output, Tone},
     setup,
@@ -16,12 +15,14 @@ use crate::{
 /// Runs `amend stop`.
 pub async fn stop(why: &str, config: &Config, output: Output) -> Result<Exit, Failure> {
     let store = setup::store(config).await?;
-    let holds = store.stop(&Stop { by: BY.into(), at: setup::now(), why: why.into() }).await?;
+    let at = setup::now();
+    let holds = store.stop(&Stop { by: LOCAL_USER.into(), at, why: why.into() }).await?;
     if output.format() == Format::Json {
         output.json(&json!({ "stopped": holds }))?;
     } else {
         let when = holds.at.strftime("%Y-%m-%d %H:%M UTC");
-        let line = format!("everything is stopped since {when} by {}: {}", holds.by, holds.why);
+        let word = if holds.at == at { "is stopped" } else { "was stopped already" };
+        let line = format!("everything {word} since {when} by {}: {}", holds.by, holds.why);
         output.say(&output.toned(Tone::Alarm, &line));
         output.say("No call that writes is sent any more, undoing included. `amend resume` lets it go on.");
     }
@@ -31,7 +32,7 @@ pub async fn stop(why: &str, config: &Config, output: Output) -> Result<Exit, Fa
 /// Runs `amend resume`.
 pub async fn resume(config: &Config, output: Output) -> Result<Exit, Failure> {
     let store = setup::store(config).await?;
-    let was = store.resume(BY, setup::now()).await?;
+    let was = store.resume(LOCAL_USER, setup::now()).await?;
     if output.format() == Format::Json {
         output.json(&json!({ "was": was }))?;
         return Ok(Exit::Ok);

@@ -60,12 +60,19 @@ pub async fn run(command: Option<WorkCommand>, config: &Config, output: Output) 
     let store = setup::store(config).await?;
     if let Some(WorkCommand::Retry { key }) = command {
         let retried = store.retry_work(key.as_deref(), setup::now()).await?;
+        if let (0, Some(key)) = (retried, &key) {
+            let hint = "`amend work` lists what there is, by its key";
+            return Err(match store.one_work(key).await? {
+                Some(_) => Failure::new(format!("somebody is at `{key}` now"), None, None),
+                None => Failure::new(format!("there is no work `{key}`"), None, Some(hint)),
+            });
+        }
         if output.format() == Format::Json {
             output.json(&json!({ "retried": retried }))?;
         } else {
             output.say(&format!("{retried} to be tried again"));
         }
-        return Ok(if retried == 0 && key.is_some() { Exit::No } else { Exit::Ok });
+        return Ok(Exit::Ok);
     }
     let all = store.work(1_000).await?;
     if output.format() == Format::Json {

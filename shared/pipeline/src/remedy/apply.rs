@@ -46,6 +46,7 @@ impl Remedy {
             rule,
             mode,
             checks,
+            undo_by: None,
             answer: None,
             state: match mode {
                 Some(Mode::Observe) => State::Observed,

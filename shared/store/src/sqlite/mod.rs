@@ -5,7 +5,7 @@ mod work;
 use std::{path::Path, str::FromStr, time::Duration};
 
 use amend_domain::{
-    Assessment, Problem, ProblemId, ResourceId,
+    AccountId, Assessment, Problem, ProblemId, ResourceId,
     assessment::Version,
     audit::{Entry, Head, Record},
     guard::{About, Hold, Tally},
@@ -169,8 +169,23 @@ fn held(at: Timestamp, who: &str, what: &str, hold: &Hold) -> Entry {
         what: what.into(),
         subject: hold.id.clone(),
         resource: known.then_some(id),
-        account: None,
+        account: AccountId::azure(&hold.on)
+            .or_else(|| AccountId::aws(hold.on.strip_prefix("aws:")?))
+            .or_else(|| AccountId::gcp(hold.on.strip_prefix("gcp:projects/")?)),
         detail: serde_json::json!({ "on": hold.on, "until": hold.until, "why": hold.why }),
+    }
+}
+
+/// Somebody lets a problem leave the backlog.
+fn let_go(at: Timestamp, by: &str, problem: &Problem) -> Entry {
+    Entry {
+        at,
+        who: by.into(),
+        what: "backlog.release".into(),
+        subject: problem.id.as_str().into(),
+        resource: Some(problem.resource.id.clone()),
+        account: problem.resource.account.clone(),
+        detail: serde_json::json!({ "setting": problem.setting, "rule": problem.decision.rule }),
     }
 }
 
@@ -418,7 +433,7 @@ impl Store for Sqlite {
         bodies("problems", &rows)
     }
 
-    async fn release(&self, ids: &[String], now: Timestamp) -> Result<Vec<Problem>, StoreError> {
+    async fn release(&self, ids: &[String], by: &str, now: Timestamp) -> Result<Vec<Problem>, StoreError> {
         let mut transaction = self.begin("release from the backlog").await?;
         let mut released = Vec::new();
         for id in ids {
@@ -430,6 +445,7 @@ impl Store for Sqlite {
             for mut problem in bodies::<Problem>("problems", &rows)? {
                 if problem.release(now) {
                     put_problem(&mut transaction, &problem, now).await?;
+                    work::add_audit(&mut transaction, let_go(now, by, &problem)).await?;
                     released.push(problem);
                 }
             }
@@ -514,6 +530,8 @@ impl Store for Sqlite {
             sqlx::query_scalar(sql::DROP_HOLD).bind(id).fetch_optional(&mut *transaction).await.map_err(&fail)?;
         let hold: Option<Hold> = body.map(|body| read("holds", &body)).transpose()?;
         if let Some(hold) = &hold {
+            let due = sqlx::query(sql::HASTEN_HELD).bind(now.as_microsecond()).execute(&mut *transaction).await;
+            due.map_err(&fail)?;
             work::add_audit(&mut transaction, held(now, by, "release", hold)).await?;
         }
         transaction.commit().await.map_err(fail)?;
@@ -593,10 +611,9 @@ impl Store for Sqlite {
     async fn stop(&self, stop: &Stop) -> Result<Stop, StoreError> {
         let mut transaction = self.begin("stop everything").await?;
         let done = sqlx::query(sql::PUT_STOP).bind(write("stops", stop)?).execute(&mut *transaction).await;
-        if done.map_err(failed("stop everything"))?.rows_affected() == 1 {
-            let entry = switched(stop.at, &stop.by, "stop", &stop.why);
-            work::add_audit(&mut transaction, entry).await?;
-        }
+        done.map_err(failed("stop everything"))?;
+        // Whoever stops what is stopped has a reason of their own: it stands in the trail.
+        work::add_audit(&mut transaction, switched(stop.at, &stop.by, "stop", &stop.why)).await?;
         let holds = work::stopped(&mut transaction).await?;
         transaction.commit().await.map_err(failed("stop everything"))?;
         Ok(holds.unwrap_or_else(|| stop.clone()))

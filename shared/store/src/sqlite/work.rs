@@ -18,6 +18,9 @@ type Tx<'t> = Transaction<'t, Driver>;
 /// What goes on comes before what has not begun.
 const FIRST: i64 = 1_000_000;
 
+/// When what was only shown is looked at again.
+const AGAIN: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+
 /// Puts the work of a problem into the queue, or takes it out.
 pub(super) async fn queue_problem(transaction: &mut Tx<'_>, problem: &Problem) -> Result<(), StoreError> {
     match problem.fix_begins() {
@@ -103,8 +106,10 @@ pub(super) async fn renew(
 /// INVARIANT: nothing is about to be sent while everything is stopped.
 pub(super) async fn not_stopped(transaction: &mut Tx<'_>, r: &Remediation) -> Result<(), StoreError> {
     let sending = r.made.last().is_some_and(|made| made.outcome == MadeOutcome::Sent);
+    // One that is asked for, and one that was and writes nothing yet.
+    let begins = r.revision == 1 && r.state == State::Planned || r.state == State::Applying && r.made.is_empty();
     match stopped(transaction).await? {
-        Some(stop) if sending || r.revision == 1 && r.state == State::Planned => Err(StoreError::Stopped(stop)),
+        Some(stop) if sending || begins => Err(StoreError::Stopped(stop)),
         _ => Ok(()),
     }
 }
@@ -119,7 +124,14 @@ pub(super) async fn stopped(transaction: &mut Tx<'_>) -> Result<Option<Stop>, St
 
 /// Ends a piece of work with a remediation that came of it, and has that go on.
 pub(super) async fn hand_over(transaction: &mut Tx<'_>, r: &Remediation, from: &Lease) -> Result<(), StoreError> {
-    let query = sqlx::query(sql::FINISH_WORK).bind(&from.key).bind(&from.holder).bind(from.fence);
+    // What was only shown is looked at again: more may be allowed by then.
+    let query = if r.state == State::Observed {
+        let next = r.begun.saturating_add(AGAIN).unwrap_or(Timestamp::MAX).as_microsecond();
+        let query = sqlx::query(sql::LEAVE_WORK).bind(&from.key).bind(&from.holder).bind(from.fence);
+        query.bind(next).bind(1).bind(None::<i64>).bind(None::<String>)
+    } else {
+        sqlx::query(sql::FINISH_WORK).bind(&from.key).bind(&from.holder).bind(from.fence)
+    };
     let done = query.execute(&mut **transaction).await.map_err(failed("end a piece of work"))?;
     if done.rows_affected() != 1 {
         return Err(StoreError::Overtaken { id: r.id.to_string() });
