@@ -528,7 +528,7 @@ fn a_hold_is_said_listed_and_ended() {
     let trail = text(&place.amend(&["audit", "list", "--format", "plain"]).stdout);
     assert!(trail.contains("\thold\t") && trail.contains("\trelease\t"), "{trail}");
     let recent = text(&place.amend(&["recent", "aws:111122223333", "--format", "plain"]).stdout);
-    assert!(recent.contains("\thold\t"), "{recent}");
+    assert!(recent.contains("\thold\taws:111122223333\t"), "{recent}");
     place.write("amend.yaml", "version: 1\nremediate: { most: approve, approve_within: 0h, confirm_within: 30m }\nguards: { managed_tags: ['=x'], freezes: [{ begins: 0 16 * * FRI Europe/Vienna, lasts: 0m, why: x }] }\n");
     let check = text(&place.amend(&["config", "check"]).stderr);
     for expected in

@@ -345,16 +345,27 @@ impl Fixer {
             return Ok(Next::Done);
         }
         let next = self.advance_with(r, &lease, deadline).await;
-        match &next {
-            Ok(Next::Again { .. }) => {}
-            Ok(Next::Done) => self.store.leave(&lease, &self.after(r), self.now()).await?,
-            // Whoever asks again need not wait until the lease runs out.
-            Err(error) => {
-                let after = After::Again { at: self.now(), why: error.to_string() };
-                self.store.leave(&lease, &after, self.now()).await?;
-            }
-        }
+        self.hand_back(&lease, r, &next).await?;
         next
+    }
+
+    /// Gives a lease back after a step, unless there is more to do at once.
+    async fn hand_back<E: std::fmt::Display>(
+        &self,
+        lease: &Lease,
+        r: &Remediation,
+        next: &Result<Next, E>,
+    ) -> Result<(), PipelineError> {
+        let after = match next {
+            Ok(Next::Again { .. }) => return Ok(()),
+            Ok(Next::Done) => self.after(r),
+            // It goes on by itself where that is allowed, else by the same command, which need not wait until
+            // the lease runs out.
+            Err(error) => After::Again { at: self.now(), why: error.to_string() },
+        };
+        let left = self.store.leave(lease, &after, self.now()).await;
+        // The first error is the one to tell.
+        if next.is_ok() { Ok(left?) } else { Ok(()) }
     }
 
     /// The same for whoever has the lease.
@@ -408,15 +419,7 @@ impl Fixer {
             r.undo_by = Some(by.into());
         }
         let next = remedy.undo(r, &journal, deadline).await;
-        match &next {
-            Ok(Next::Again { .. }) => {}
-            Ok(Next::Done) => self.store.leave(&lease, &self.after(r), self.now()).await?,
-            // It is begun, and goes on by itself where that is allowed, else by the same command.
-            Err(error) => {
-                let after = After::Again { at: self.now(), why: error.to_string() };
-                self.store.leave(&lease, &after, self.now()).await?;
-            }
-        }
+        self.hand_back(&lease, r, &next).await?;
         Ok(next?)
     }
 

@@ -137,7 +137,8 @@ fn table(records: &[Record], output: Output) {
             };
             let short = output.format() == Format::Human;
             let name = |id: &ResourceId| if short { id.short_name().to_owned() } else { id.to_string() };
-            let resource = entry.resource.as_ref().map_or_else(|| entry.subject.to_string(), name);
+            let on = entry.detail.get("on").and_then(Value::as_str);
+            let resource = entry.resource.as_ref().map_or_else(|| on.unwrap_or(&entry.subject).to_owned(), name);
             vec![
                 (record.seq.to_string(), Tone::Dim),
                 (entry.at.strftime("%Y-%m-%d %H:%M:%S").to_string(), Tone::Dim),
