@@ -24,7 +24,7 @@ run: build ## Starts the service with sample events and shows the decisions (POR
 	./target/debug/amend demo --serve --port $(PORT) $(if $(ONCE),--once)
 
 .PHONY: tools
-tools: $(TOOLS)/aws/done $(TOOLS)/models/done ## Installs what the tests need beside Rust: moto, and the clouds' own SDKs for Python
+tools: $(TOOLS)/aws/done $(TOOLS)/models/done $(TOOLS)/postgres/done ## Installs what the tests need beside Rust: moto, the clouds' own SDKs for Python, PostgreSQL
 
 $(TOOLS)/aws/done: tests/clouds/requirements.txt
 	python3 -m venv $(TOOLS)/aws
@@ -36,17 +36,28 @@ $(TOOLS)/models/done: shared/models/extract/requirements.txt
 	$(TOOLS)/models/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
+$(TOOLS)/postgres/done: tests/clouds/postgres.txt
+	python3 -m venv $(TOOLS)/postgres
+	$(TOOLS)/postgres/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 .PHONY: models
 models: $(TOOLS)/models/done ## Extracts the API descriptions of the calls that fixes name
 	$(TOOLS)/models/bin/python shared/models/extract/extract.py
 
+# What is tested on every kind of store. (`store` itself runs on all of them at once.)
+ON_A_STORE := bulk:: fixer:: governance:: guards:: live_import:: lookup:: story:: work::
+
 .PHONY: test
-test: tools ## Runs every test
+test: tools ## Runs every test; what works on a store, on SQLite and on PostgreSQL
 	$(CARGO) test --locked --workspace
+	AMEND_STORE=postgres $(CARGO) test --locked --workspace --test it -- $(ON_A_STORE)
 
 .PHONY: test-long
 test-long: tools ## Runs the same tests at full size: more random cases, larger data
 	AMEND_TESTS=long $(CARGO) test --locked --workspace
+	AMEND_TESTS=long AMEND_STORE=postgres $(CARGO) test --locked --workspace --test it -- $(ON_A_STORE)
+	if command -v pgbouncer /usr/sbin/pgbouncer >/dev/null; then AMEND_STORE=pooled $(CARGO) test --locked --workspace --test it -- $(ON_A_STORE); fi
 
 .PHONY: check
 check: ## Formatting, lints, generated files: what CI looks at beside the tests

@@ -5,6 +5,7 @@ use std::path::Path;
 use amend_catalog::SourceText;
 use amend_domain::{Cloud, Source, problem::SourceOfTruth};
 use amend_pipeline::config;
+use amend_store::Place;
 
 fn load(text: &str, environment: &[(&str, &str)]) -> Result<config::Config, String> {
     let environment: Vec<_> = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -36,7 +37,7 @@ event_grid: { subscriptions: amend-prod }
     assert_eq!(config.tenant.as_str(), "6c1d4b1e-5a0f-4f0e-9a57-1f2e3d4c5b60");
     assert_eq!(config.listen, "[::1]:9000");
     assert_eq!(config.rules, [Path::new("/etc/amend/rules/a.yaml"), Path::new("/etc/amend/rules/b.yaml")]);
-    assert_eq!(config.store, Path::new("/var/lib/amend.db"));
+    assert_eq!(config.store, Place::File("/var/lib/amend.db".into()));
     assert_eq!(config.truths, [(Cloud::Aws, SourceOfTruth(Source::SecurityHub))]);
     assert_eq!((config.limits.bytes, config.limits.records, config.limits.nesting), (2_000_000, 7, 64));
     let from = |name: &str| config.options.iter().find(|option| option.name == name).map(|option| option.from.clone());

@@ -11,23 +11,24 @@ use amend_pipeline::{
     fixer::{Fixer, Where},
     remedy::Next,
 };
-use amend_store::{Sqlite, Store, StoreError};
+use amend_store::{Database, Store, StoreError};
 use amend_tests::{
     harness::{CountedIds, StillClock, catalogue},
+    places::{Fresh, Kind},
     subject::{Subject, clouds, served},
 };
 use serde_json::{Map, json};
 
 struct Bench {
     fixer: Fixer,
-    store: Sqlite,
+    store: Database,
     clock: Arc<StillClock>,
-    _folder: tempfile::TempDir,
+    _fresh: Fresh,
 }
 
 async fn bench() -> Bench {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = Sqlite::open(&folder.path().join("amend.db")).await.expect("a store");
+    let fresh = Fresh::new(Kind::usual()).await;
+    let store = fresh.open().await;
     let clock = StillClock::at("2026-11-20T12:00:00Z");
     let fixer = Fixer::new(
         catalogue(),
@@ -36,7 +37,7 @@ async fn bench() -> Bench {
         clock.clone(),
         Arc::new(CountedIds::default()),
     );
-    Bench { fixer, store, clock, _folder: folder }
+    Bench { fixer, store, clock, _fresh: fresh }
 }
 
 impl Bench {
@@ -131,37 +132,6 @@ async fn near_the_deadline_no_write_begins() {
     assert_eq!(bench.fixer.remediation(&r.id).await.expect("kept").state, State::Applying);
     bench.fixer.advance(&mut r, None).await.expect("it goes on");
     assert_eq!(r.state, State::Set);
-}
-
-#[tokio::test]
-async fn a_store_of_the_version_before_is_brought_forward() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("amend.db");
-    let store = Sqlite::open(&path).await.expect("a store");
-    store.close().await;
-    // What version 1 had: everything but these tables.
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
-    let mut old = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.expect("a connection");
-    for statement in [
-        "DROP TABLE remediations",
-        "DROP TABLE facts",
-        "DROP TABLE imported",
-        "DROP TABLE work",
-        "DROP TABLE stops",
-        "DROP TABLE audit",
-        "DROP TABLE seen",
-        "DROP TABLE holds",
-        "DROP INDEX problems_by_setting",
-        "ALTER TABLE problems DROP COLUMN setting",
-        "PRAGMA user_version = 1",
-    ] {
-        sqlx::query(statement).execute(&mut old).await.expect(statement);
-    }
-    sqlx::Connection::close(old).await.expect("closed");
-    let store = Sqlite::open(&path).await.expect("brought forward");
-    assert!(store.remediations(None, None, 10).await.expect("a list").is_empty());
-    assert!(store.imported().await.expect("a list").is_empty());
-    assert_eq!(store.facts(&["x"]).await.expect("a list"), [None]);
 }
 
 /// The assessment of a trail is about the bucket that it writes to.

@@ -1,20 +1,68 @@
-//! What any store must do. Each test runs on every kind of store there is.
+//! What any store must do. Each test runs on every kind of store there is: a SQLite file, a PostgreSQL server,
+//! and such a server behind a pooler that hands out connections by the transaction.
 
-use std::path::Path;
+use std::{sync::Arc, time::Duration};
 
 use amend_domain::{
-    AccountId, Decision, Facts, Verdict,
-    problem::{Closed, Place, SourceOfTruth, State},
+    AccountId, Decision, Facts, Outcome, Verdict,
+    audit::Broken,
+    problem::{Closed, Place as Where, SourceOfTruth, State},
+    rule::{FixPolicy, FixWhen, Mode},
     settings::Setting,
+    work::{After, Stop},
 };
 use amend_events::{Context, Form, Item, Limits};
-use amend_store::{Change, Effect, Filter, Parked, Sqlite, Store, StoreError};
-use amend_tests::harness::{Export, long, moment};
+use amend_pipeline::audit::{AuditError, verify};
+use amend_store::{Change, Database, Effect, Filter, Parked, Place, Server, Store, StoreError};
+use amend_tests::{
+    harness::{Export, long, moment},
+    places::{Fresh, Kind, has_pooler},
+};
+use jiff::SignedDuration;
 use proptest::{collection::vec, prelude::*, sample::select};
+use tokio::task::JoinSet;
 
-async fn open(folder: &Path) -> Sqlite {
-    Sqlite::open(&folder.join("store.db")).await.expect("a store")
+/// The same tests on every kind of store.
+macro_rules! on_every_store {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() { super::$name(super::Kind::Sqlite).await })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() { super::$name(super::Kind::Postgres).await })*
+        }
+        mod pooled {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() {
+                if super::has_pooler() {
+                    super::$name(super::Kind::Pooled).await;
+                } else {
+                    eprintln!("skipped: there is no PgBouncer on this machine");
+                }
+            })*
+        }
+    };
 }
+
+on_every_store!(
+    older_never_overwrites_newer_and_the_same_twice_has_one_effect,
+    what_is_written_is_there_after_a_restart_and_the_order_is_by_urgency,
+    a_batch_is_recorded_whole_or_not_at_all_and_readers_do_not_wait,
+    unreadable_records_are_kept_once_and_found_by_the_start_of_their_id,
+    only_the_backlog_is_released_and_its_dates_are_set_then,
+    a_batch_may_say_many_things_of_one_assessment,
+    a_large_batch_is_recorded_as_a_small_one,
+    workers_race_and_each_piece_of_work_is_taken_up_once,
+    whoever_has_a_later_lease_wins_whatever_the_clocks_say,
+    many_reports_of_one_resource_at_once_end_as_one_after_the_other,
+    batches_that_cross_do_not_wait_for_each_other_for_ever,
+    the_trail_is_whole_however_many_write_it,
+    a_connection_that_is_lost_loses_nothing,
+    names_that_no_database_takes_are_kept_nevertheless,
+    an_earlier_schema_is_brought_forward,
+);
 
 fn change(export: &Export) -> Change {
     let context = Context::new(amend_domain::TenantId::new("t"));
@@ -29,10 +77,9 @@ fn at(time: &str, code: &str) -> Export {
     Export { changed: Some(time.into()), code: code.into(), ..Default::default() }
 }
 
-#[tokio::test]
-async fn older_never_overwrites_newer_and_the_same_twice_has_one_effect() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open(folder.path()).await;
+async fn older_never_overwrites_newer_and_the_same_twice_has_one_effect(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    let store = fresh.open().await;
     let now = moment("2026-11-20T12:00:00Z");
     let steps = [
         (at("2026-11-10T00:00:00Z", "Unhealthy"), Effect::New, State::Open),
@@ -64,12 +111,11 @@ async fn older_never_overwrites_newer_and_the_same_twice_has_one_effect() {
     assert_eq!(problem.period, 2, "it came back once");
 }
 
-#[tokio::test]
-async fn what_is_written_is_there_after_a_restart_and_the_order_is_by_urgency() {
-    let folder = tempfile::tempdir().expect("a folder");
+async fn what_is_written_is_there_after_a_restart_and_the_order_is_by_urgency(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
     let now = moment("2026-11-20T12:00:00Z");
     {
-        let store = open(folder.path()).await;
+        let store = fresh.open().await;
         for (name, severity, risk, day) in [
             ("a", "Low", Some("Low"), 5),
             ("b", "High", None, 6),
@@ -89,7 +135,7 @@ async fn what_is_written_is_there_after_a_restart_and_the_order_is_by_urgency() 
         }
         store.close().await;
     }
-    let store = open(folder.path()).await;
+    let store = fresh.open().await;
     let names = |problems: &[amend_domain::Problem]| {
         problems.iter().map(|p| p.resource.id.short_name().to_owned()).collect::<Vec<_>>()
     };
@@ -109,10 +155,9 @@ async fn what_is_written_is_there_after_a_restart_and_the_order_is_by_urgency() 
     assert!(store.find("p-").await.expect("answered").is_empty(), "too short a name finds nothing");
 }
 
-#[tokio::test]
-async fn a_batch_is_recorded_whole_or_not_at_all_and_readers_do_not_wait() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open(folder.path()).await;
+async fn a_batch_is_recorded_whole_or_not_at_all_and_readers_do_not_wait(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    let store = fresh.open().await;
     let now = moment("2026-11-20T12:00:00Z");
     let many: Vec<Change> = (0..200)
         .map(|n| {
@@ -135,24 +180,15 @@ async fn a_batch_is_recorded_whole_or_not_at_all_and_readers_do_not_wait() {
     assert!(seen.iter().all(|count| *count == 0 || *count == 200), "a half-written batch was seen: {seen:?}");
 }
 
-#[tokio::test]
-async fn unreadable_records_are_kept_once_and_found_by_the_start_of_their_id() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open(folder.path()).await;
-    let one = |id: &str, raw: &str| Parked {
-        id: id.into(),
-        at: moment("2026-11-20T12:00:00Z"),
-        form: "plain".into(),
-        path: "x".into(),
-        problem: "p".into(),
-        hint: None,
-        raw: raw.into(),
-        snapshot: false,
-        attributes: Vec::new(),
-        resolved: None,
-    };
+async fn unreadable_records_are_kept_once_and_found_by_the_start_of_their_id(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    let store = fresh.open().await;
     store
-        .record(&[], &[one("01a", "{}"), one("01b", "[]"), one("01c", "{}")], moment("2026-11-20T12:00:00Z"))
+        .record(
+            &[],
+            &[unreadable("01a", "{}"), unreadable("01b", "[]"), unreadable("01c", "{}")],
+            moment("2026-11-20T12:00:00Z"),
+        )
         .await
         .expect("kept");
     assert_eq!(store.parked(false, 10).await.expect("listed").len(), 2, "the same record is kept once");
@@ -163,35 +199,16 @@ async fn unreadable_records_are_kept_once_and_found_by_the_start_of_their_id() {
     assert_eq!(store.parked_one("zz").await.expect("answered"), None);
 }
 
-#[tokio::test]
-async fn a_store_of_a_later_version_is_refused() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open(folder.path()).await;
-    store.close().await;
-    let path = folder.path().join("store.db");
-    let bytes = std::fs::read(&path).expect("the file");
-    // Bytes 60 to 63 of a SQLite file hold `user_version`.
-    let mut later = bytes;
-    later[60..64].copy_from_slice(&99_u32.to_be_bytes());
-    std::fs::write(&path, later).expect("written");
-    assert!(matches!(Sqlite::open(&path).await, Err(StoreError::Newer { found: 99, .. })));
-    let text = folder.path().join("text.db");
-    std::fs::write(&text, "this is no database, but long enough to be looked at as one, or so one would think")
-        .expect("written");
-    assert!(matches!(Sqlite::open(&text).await, Err(StoreError::Open { .. })));
-}
-
-#[tokio::test]
-async fn only_the_backlog_is_released_and_its_dates_are_set_then() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = open(folder.path()).await;
+async fn only_the_backlog_is_released_and_its_dates_are_set_then(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    let store = fresh.open().await;
     let mut snapshot = change(&Export { snapshot: true, ..Export::default() });
     snapshot.decision.outcome = amend_domain::Outcome::Governed;
     snapshot.decision.due = amend_domain::Timeframe::days(14);
     let recorded = store.record(&[snapshot], &[], moment("2026-11-20T12:00:00Z")).await.expect("recorded");
     assert!(recorded[0].missed);
     let problem = recorded[0].problem.clone().expect("a problem");
-    assert_eq!((problem.place, problem.due), (Place::Backlog, None));
+    assert_eq!((problem.place, problem.due), (Where::Backlog, None));
     let released =
         store.release(&[problem.id.to_string()], "ada", moment("2026-12-01T00:00:00Z")).await.expect("released");
     assert_eq!(released[0].due, Some(moment("2026-12-15T00:00:00Z")));
@@ -202,6 +219,359 @@ async fn only_the_backlog_is_released_and_its_dates_are_set_then() {
             .expect("answered")
             .is_empty()
     );
+}
+
+fn account(name: &str) -> String {
+    format!("/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/{name}")
+}
+
+/// A report of something that a rule would have fixed at once.
+fn governed(export: &Export) -> Change {
+    let mut change = change(export);
+    change.decision.outcome = Outcome::Governed;
+    change.decision.fix = Some(FixPolicy { mode: Mode::Enforce, when: FixWhen::Now });
+    change
+}
+
+fn noon() -> jiff::Timestamp {
+    moment("2026-11-20T12:00:00Z")
+}
+
+async fn a_batch_may_say_many_things_of_one_assessment(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    let store = fresh.open().await;
+    let steps = [
+        (at("2026-11-10T00:00:00Z", "Unhealthy"), Effect::New),
+        (at("2026-11-10T00:00:00Z", "Unhealthy"), Effect::Duplicate),
+        (at("2026-11-12T00:00:00Z", "Healthy"), Effect::Updated),
+        (at("2026-11-11T00:00:00Z", "Unhealthy"), Effect::Stale),
+        (at("2026-11-13T00:00:00Z", "Unhealthy"), Effect::Updated),
+        (at("2026-11-12T00:00:00Z", "Healthy"), Effect::Duplicate),
+    ];
+    let changes: Vec<Change> = steps.iter().map(|(export, _)| governed(export)).collect();
+    let recorded = store.record(&changes, &[], noon()).await.expect("recorded");
+    let effects: Vec<Effect> = recorded.iter().map(|recorded| recorded.effect).collect();
+    assert_eq!(effects, steps.map(|(_, effect)| effect));
+    let problems = store.problems(&Filter::default()).await.expect("listed");
+    assert_eq!((problems.len(), problems[0].state, problems[0].period), (1, State::Open, 2));
+    assert_eq!(recorded[4].problem.as_ref(), Some(&problems[0]));
+    assert_eq!(store.decisions(problems[0].id.as_str()).await.expect("listed").len(), 3, "one a version that counted");
+    assert_eq!(store.work(10).await.expect("listed").len(), 1);
+    let again = store.record(&changes, &[], noon()).await.expect("recorded");
+    assert!(again.iter().all(|recorded| recorded.effect == Effect::Duplicate));
+    let healthy = governed(&at("2026-11-14T00:00:00Z", "Healthy"));
+    store.record(&[healthy], &[], noon()).await.expect("recorded");
+    assert!(store.work(10).await.expect("listed").is_empty(), "nothing is left to do");
+}
+
+/// Rows are written in groups: each size of a group, and what is left over.
+async fn a_large_batch_is_recorded_as_a_small_one(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    let store = fresh.open().await;
+    let many: Vec<Change> =
+        (0..199).map(|n| governed(&Export { resource: account(&format!("n{n}")), ..Export::default() })).collect();
+    let parked: Vec<Parked> = (0..67).map(|n| unreadable(&format!("{n:03}"), &n.to_string())).collect();
+    let recorded = store.record(&many, &parked, noon()).await.expect("recorded");
+    assert!(recorded.iter().all(|recorded| recorded.effect == Effect::New));
+    assert_eq!(store.problems(&Filter::default()).await.expect("listed").len(), 199);
+    assert_eq!(store.assessments(1_000).await.expect("listed").len(), 199);
+    assert_eq!(store.work(1_000).await.expect("listed").len(), 199);
+    assert_eq!(store.parked(false, 1_000).await.expect("listed").len(), 67);
+    let things: Vec<String> = (0..99).map(|n| format!("thing-{n}")).collect();
+    let read = amend_domain::thing::Read::default();
+    let reads: Vec<_> = things.iter().map(|thing| (thing.as_str(), &read)).collect();
+    store.keep_facts(&reads, noon()).await.expect("kept");
+    let asked: Vec<&str> = things.iter().map(String::as_str).chain(["none"]).collect();
+    let facts = store.facts(&asked).await.expect("read");
+    assert_eq!((facts.iter().flatten().count(), facts.last()), (99, Some(&None)));
+}
+
+async fn workers_race_and_each_piece_of_work_is_taken_up_once(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    let (store, other) = (fresh.open().await, fresh.open().await);
+    let many: Vec<Change> =
+        (0..60).map(|n| governed(&Export { resource: account(&format!("n{n}")), ..Export::default() })).collect();
+    store.record(&many, &[], noon()).await.expect("recorded");
+    let mut workers = JoinSet::new();
+    for n in 0..8 {
+        // Two processes with four workers each.
+        let store = if n % 2 == 0 { store.clone() } else { other.clone() };
+        workers.spawn(async move {
+            let mut taken = Vec::new();
+            let until = noon() + SignedDuration::from_mins(2);
+            while let Some((work, lease)) = store.claim(&format!("w{n}"), noon(), until).await.expect("claimed") {
+                if taken.len() % 3 == 0 {
+                    store.leave(&lease, &After::Done, noon()).await.expect("left");
+                }
+                taken.push(work.key);
+            }
+            taken
+        });
+    }
+    let mut taken: Vec<String> = workers.join_all().await.into_iter().flatten().collect();
+    taken.sort();
+    let all = taken.len();
+    taken.dedup();
+    assert_eq!((all, taken.len()), (60, 60), "each once");
+    let left = store.work(100).await.expect("listed");
+    assert!(left.iter().all(|work| work.taken_until.is_some()), "what is not done is taken");
+}
+
+async fn whoever_has_a_later_lease_wins_whatever_the_clocks_say(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    let store = fresh.open().await;
+    store.record(&[governed(&Export::default())], &[], noon()).await.expect("recorded");
+    let minutes = |minutes| noon() + SignedDuration::from_mins(minutes);
+    let (_, slow) = store.claim("slow", noon(), minutes(2)).await.expect("claimed").expect("there");
+    assert!(store.claim("quick", minutes(1), minutes(3)).await.expect("answered").is_none(), "it is taken");
+    // A clock that goes ahead by an hour takes it over; one that goes back by one takes nothing.
+    let (work, quick) = store.claim("quick", minutes(60), minutes(62)).await.expect("claimed").expect("run out");
+    assert!(quick.fence > slow.fence);
+    assert_eq!(work.attempts, 2);
+    assert!(store.claim("late", minutes(-60), minutes(-58)).await.expect("answered").is_none());
+    // Whoever lost it changes nothing, whatever they say.
+    for after in [After::Done, After::Parked { why: "x".into() }, After::Later { at: noon() }] {
+        store.leave(&slow, &after, minutes(61)).await.expect("answered");
+    }
+    let kept = store.one_work(&work.key).await.expect("found").expect("there");
+    assert_eq!((kept.parked, kept.taken_until), (None, Some(minutes(62))));
+    store.leave(&quick, &After::Done, minutes(61)).await.expect("left");
+    assert!(store.one_work(&work.key).await.expect("answered").is_none());
+}
+
+async fn many_reports_of_one_resource_at_once_end_as_one_after_the_other(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    let (store, other) = (fresh.open().await, fresh.open().await);
+    // Ten settings of one resource, ten reports of each; the last of every other is healthy.
+    let report = |setting: usize, day: usize| {
+        let code = if day == 9 && setting.is_multiple_of(2) || day % 4 == 3 { "Healthy" } else { "Unhealthy" };
+        let mut change = governed(&Export {
+            key: format!("51fd8bb1-0db4-bbf1-7e2b-cfcba7eb66{setting:02}"),
+            ..at(&format!("2026-11-{:02}T00:00:00Z", day + 1), code)
+        });
+        change.setting = Setting::new(&format!("s{setting}"));
+        change
+    };
+    let mut tasks = JoinSet::new();
+    for n in 0..100_usize {
+        let store = if n % 2 == 0 { store.clone() } else { other.clone() };
+        let change = report(n / 10, (n * 7 + n / 10) % 10);
+        tasks.spawn(async move { store.record(&[change], &[], noon()).await.expect("recorded")[0].effect });
+    }
+    let effects = tasks.join_all().await;
+    assert!(!effects.contains(&Effect::Duplicate));
+    assert_eq!(effects.iter().filter(|effect| **effect == Effect::New).count(), 10, "each is new once");
+    let problems = store.problems(&Filter::default()).await.expect("listed");
+    let mut open: Vec<&str> = problems
+        .iter()
+        .filter(|problem| problem.state == State::Open)
+        .map(|problem| problem.setting.as_str())
+        .collect();
+    open.sort_unstable();
+    assert_eq!(open, ["s1", "s3", "s5", "s7", "s9"], "the last word counts");
+    let keys: Vec<_> = store.work(100).await.expect("listed").into_iter().map(|work| work.subject).collect();
+    assert_eq!(keys.len(), 5, "there is work for what is open");
+}
+
+/// Two batches about the same things in opposite orders.
+async fn batches_that_cross_do_not_wait_for_each_other_for_ever(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    let store = fresh.open().await;
+    let rounds = if long() { 40 } else { 8 };
+    let mut tasks = JoinSet::new();
+    for n in 0..6 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            for round in 0..rounds {
+                let day = format!("2026-11-10T00:{:02}:{:02}Z", round, n);
+                let mut changes: Vec<Change> = (0..20)
+                    .map(|a| {
+                        governed(&Export {
+                            resource: format!(
+                                "/subscriptions/s{}/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/n{a}",
+                                a % 5
+                            ),
+                            snapshot: a % 3 == 0,
+                            ..at(&day, if a % 7 == n { "Healthy" } else { "Unhealthy" })
+                        })
+                    })
+                    .collect();
+                let mut parked: Vec<Parked> =
+                    (0..5).map(|a| unreadable(&format!("{n}{round:02}{a}"), &a.to_string())).collect();
+                if n % 2 == 0 {
+                    changes.reverse();
+                    parked.reverse();
+                }
+                store.record(&changes, &parked, noon()).await.expect("recorded");
+                store.retry_work(None, noon()).await.expect("retried");
+            }
+        });
+    }
+    tasks.join_all().await;
+    assert_eq!(store.parked(false, 100).await.expect("listed").len(), 5);
+    assert_eq!(store.assessments(100).await.expect("listed").len(), 20);
+}
+
+async fn the_trail_is_whole_however_many_write_it(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    let store = Arc::new(fresh.open().await);
+    let mut tasks = JoinSet::new();
+    for n in 0..8 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            for at in 0..5 {
+                let stop = Stop { by: format!("w{n}").into(), at: noon(), why: at.to_string().into() };
+                store.stop(&stop).await.expect("stopped");
+                store.resume(&stop.by, noon()).await.expect("resumed");
+            }
+        });
+    }
+    tasks.join_all().await;
+    let whole = verify(&*store, None).await.expect("whole");
+    assert!((40..=80).contains(&whole.records), "{} records", whole.records);
+    fresh.tamper("UPDATE audit SET body = replace(body, 'w3', 'w4') WHERE body LIKE '%w3%'").await;
+    let broken = verify(&*store, None).await.expect_err("changed");
+    assert!(matches!(broken, AuditError::Broken(Broken::Changed(_))), "{broken}");
+}
+
+async fn a_connection_that_is_lost_loses_nothing(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    let store = fresh.open().await;
+    let writer = store.clone();
+    let writing = tokio::spawn(async move {
+        let mut failures = 0;
+        for n in 0..40 {
+            let changes: Vec<Change> = (0..10)
+                .map(|a| governed(&Export { resource: account(&format!("n{n}x{a}")), ..Export::default() }))
+                .collect();
+            let stop = Stop { by: "ann".into(), at: noon(), why: n.to_string().into() };
+            // Whoever delivers does so again until they are told that it is recorded.
+            while let Err(error) = writer.record(&changes, &[], noon()).await {
+                assert!(matches!(error, StoreError::Failed { .. }), "{error:?}");
+                failures += 1;
+            }
+            while writer.stop(&stop).await.is_err() {}
+        }
+        failures
+    });
+    let mut cuts = 0;
+    while !writing.is_finished() {
+        fresh.cut().await;
+        cuts += 1;
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+    let failures = writing.await.expect("it ends");
+    if kind != Kind::Sqlite {
+        assert!(cuts > 1 && failures > 0, "{failures} failures of {cuts} cuts");
+    }
+    // Nobody is at it any more, so that the last look is not cut either.
+    let store = fresh.open().await;
+    let problems = store.problems(&Filter::default()).await.expect("listed");
+    assert_eq!((problems.len(), store.work(1_000).await.expect("listed").len()), (400, 400));
+    verify(&store, None).await.expect("whole");
+}
+
+/// PostgreSQL takes no zero byte in a text.
+async fn names_that_no_database_takes_are_kept_nevertheless(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    let store = fresh.open().await;
+    let odd = Export { resource: account("a\0b"), title: "t\0".into(), ..Export::default() };
+    let context = Context::new(amend_domain::TenantId::new("t"));
+    let items = amend_events::read(Form::Plain, odd.text().as_bytes(), &context, &Limits::default()).expect("read");
+    for item in items {
+        match item {
+            Item::Assessment(_) => {
+                store.record(&[change(&odd)], &[], noon()).await.expect("recorded");
+            }
+            _ => {
+                store.record(&[], &[unreadable("01", &odd.text())], noon()).await.expect("kept");
+            }
+        }
+    }
+    let kept = store.problems(&Filter::default()).await.expect("listed").len();
+    assert_eq!(kept + store.parked(false, 10).await.expect("listed").len(), 1);
+    store.find("a\0b").await.expect("an answer");
+}
+
+async fn an_earlier_schema_is_brought_forward(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    fresh.open().await.close().await;
+    // What version 1 had: everything but these.
+    for statement in [
+        "DROP TABLE remediations",
+        "DROP TABLE facts",
+        "DROP TABLE imported",
+        "DROP TABLE work",
+        "DROP TABLE stops",
+        "DROP TABLE audit",
+        "DROP TABLE seen",
+        "DROP TABLE holds",
+        "DROP INDEX problems_by_setting",
+        "ALTER TABLE problems DROP COLUMN setting",
+    ] {
+        fresh.tamper(statement).await;
+    }
+    let set_version = if kind == Kind::Sqlite { "PRAGMA user_version =" } else { "UPDATE amend_schema SET version =" };
+    fresh.tamper(&format!("{set_version} 1")).await;
+    assert_eq!(Database::status(&fresh.place).await.expect("a status").schema, 1);
+    if kind == Kind::Sqlite {
+        // A file is brought forward when it is opened.
+    } else {
+        let refused = Database::open(&fresh.place).await.expect_err("an earlier schema");
+        assert!(matches!(refused, StoreError::Older { found: 1, .. }), "{refused:?}");
+        assert_eq!(Database::migrate(&fresh.place).await.expect("migrated").0, 1);
+    }
+    let store = fresh.open().await;
+    assert!(store.remediations(None, None, 10).await.expect("a list").is_empty());
+    assert!(store.imported().await.expect("a list").is_empty());
+    assert_eq!(store.facts(&["x"]).await.expect("a list"), [None]);
+    store.record(&[governed(&Export::default())], &[], noon()).await.expect("recorded");
+    let status = Database::status(&fresh.place).await.expect("a status");
+    assert_eq!(Database::migrate(&fresh.place).await.expect("nothing to do"), (status.needs, status.needs));
+    store.close().await;
+    fresh.tamper(&format!("{set_version} 99")).await;
+    let newer = [Database::open(&fresh.place).await.err(), Database::migrate(&fresh.place).await.err()];
+    assert!(newer.iter().all(|error| matches!(error, Some(StoreError::Newer { found: 99, .. }))), "{newer:?}");
+}
+
+#[tokio::test]
+async fn what_is_no_store_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = folder.path().join("text.db");
+    std::fs::write(&text, "this is no database, but long enough to be looked at as one, or so one would think")
+        .expect("written");
+    assert!(matches!(Database::open(&text.into()).await, Err(StoreError::Open { .. })));
+    let empty = Fresh::empty().await;
+    let error = Database::open(&empty.place).await.expect_err("no tables");
+    assert!(matches!(error, StoreError::Older { found: 0, .. }), "{error:?}");
+    assert!(error.hint().expect("a hint").contains("amend store migrate"));
+    // A server that may lose what it said was written is no place for this.
+    let careless = empty.with("options=-c%20synchronous_commit%3Doff");
+    let error = Database::open(&careless).await.expect_err("careless");
+    assert!(matches!(error, StoreError::Unfit { .. }), "{error:?}");
+    let nobody = Place::Server(Server::new("postgres://ann:s3cret@127.0.0.1:1/amend").expect("a URL"));
+    let error = Database::open(&nobody).await.expect_err("nobody listens");
+    let said = format!("{error} {error:?} {nobody} {nobody:?}");
+    assert!(said.contains("ann@127.0.0.1:1/amend") && !said.contains("s3cret"), "{said}");
+    for wrong in ["", "amend.db", "mysql://x/y", "postgres://", "postgres://s3cret@[/x", "postgres://h:70000/x"] {
+        let why = Server::new(wrong).expect_err(wrong);
+        assert!(!why.contains("s3cret"), "{why}");
+    }
+}
+
+fn unreadable(id: &str, raw: &str) -> Parked {
+    Parked {
+        id: id.into(),
+        at: noon(),
+        form: "plain".into(),
+        path: "x".into(),
+        problem: "p".into(),
+        hint: None,
+        raw: raw.into(),
+        snapshot: false,
+        attributes: Vec::new(),
+        resolved: None,
+    }
 }
 
 proptest! {
@@ -220,8 +590,8 @@ proptest! {
         }).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let last = |order: Vec<&Export>| runtime.block_on(async {
-            let folder = tempfile::tempdir().expect("a folder");
-            let store = open(folder.path()).await;
+            let fresh = Fresh::new(Kind::usual()).await;
+            let store = fresh.open().await;
             for export in order {
                 store.record(&[change(export)], &[], moment("2026-11-20T12:00:00Z")).await.expect("recorded");
             }

@@ -79,7 +79,7 @@ async fn an_edited_rule_changes_nothing_already_assigned_and_explain_knows_the_o
     let before = accepted.decided[0].problem.clone().expect("a problem");
     first.store.close().await;
     let edited = RULES.replace("14d", "3d").replace("enforce", "observe").replace("id: prod", "id: prod-new");
-    let second = bench_in(first.folder, &edited, FACTS).await;
+    let second = bench_in(first.fresh, &edited, FACTS).await;
     second.accept(Form::Plain, &Export::default().text()).await;
     let after = second.store.problems(&Filter::default()).await.expect("listed")[0].clone();
     assert_eq!(before, after, "a duplicate under new rules changes nothing");
@@ -103,7 +103,7 @@ async fn a_changed_report_under_edited_rules_keeps_what_was_assigned() {
         first.accept(Form::Plain, &Export::default().text()).await.decided[0].problem.clone().expect("a problem");
     first.store.close().await;
     let second = bench_in(
-        first.folder,
+        first.fresh,
         "version: 1\nrules: [{ id: other, priority: 1, owner: x@example.org, due: 1d, fix: observe }]",
         FACTS,
     )
@@ -125,7 +125,7 @@ async fn what_was_undetermined_is_decided_once_the_facts_are_there() {
     assert!(accepted.decided[0].problem.as_ref().expect("a problem").is_undetermined());
     assert_eq!(first.pipeline.retry_undetermined().await.expect("tried").settled, 0);
     first.store.close().await;
-    let second = bench_in(first.folder, RULES, FACTS).await;
+    let second = bench_in(first.fresh, RULES, FACTS).await;
     assert_eq!(second.pipeline.retry_undetermined().await.expect("tried").settled, 1);
     let problem = second.store.problems(&Filter::default()).await.expect("listed").remove(0);
     assert_eq!(problem.decision.rule.as_ref().map(|r| r.as_str()), Some("prod"));

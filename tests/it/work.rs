@@ -19,10 +19,11 @@ use amend_pipeline::{
     fixer::{Fixer, Limits},
     guard,
 };
-use amend_store::{Sqlite, Store as _, StoreError};
+use amend_store::{Database, Store as _, StoreError};
 use amend_tests::{
     clouds::Served,
     harness::{self, CountedIds, Export, catalogue, moment},
+    places::{Fresh, Kind},
     subject::{Subject, clouds},
 };
 use async_trait::async_trait;
@@ -97,7 +98,7 @@ impl Bench {
         written.iter().filter(|id| **id == subject.resource.to_lowercase()).count()
     }
 
-    pub fn store(&self) -> &Sqlite {
+    pub fn store(&self) -> &Database {
         &self.inner.store
     }
 }
@@ -479,7 +480,7 @@ async fn many_workers_do_each_piece_once() {
 async fn a_trail_that_was_touched_is_found_out() {
     let subject = storage();
     let bench = bench("enforce", Mode::Enforce).await;
-    let heads = bench.inner.folder.path().join("heads.jsonl");
+    let heads = bench.inner.fresh.folder.path().join("heads.jsonl");
     bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
     bench.fixer.work(None).await.expect("planned").expect("something");
     let now = moment("2026-11-20T12:00:00Z");
@@ -490,22 +491,12 @@ async fn a_trail_that_was_touched_is_found_out() {
     let whole = verify(bench.store(), Some(&heads)).await.expect("whole");
     assert_eq!((whole.records, whole.noted), (6, 2));
 
-    let path = bench.inner.folder.path().join("amend.db");
     let copy = async |name: &str, statements: &[&str]| {
-        let to = bench.inner.folder.path().join(name);
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
-        let mut original =
-            <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.expect("a connection");
-        let into = sqlx::AssertSqlSafe(format!("VACUUM INTO '{}'", to.display()));
-        sqlx::query(into).execute(&mut original).await.expect("copied");
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&to);
-        let mut other =
-            <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.expect("a connection");
+        let copy = bench.inner.fresh.copy().await;
         for statement in statements {
-            sqlx::query(sqlx::AssertSqlSafe((*statement).to_owned())).execute(&mut other).await.expect(statement);
+            copy.tamper(statement).await;
         }
-        sqlx::Connection::close(other).await.expect("closed");
-        let store = Sqlite::open(&to).await.expect("a store");
+        let store = copy.open().await;
         match verify(&store, Some(&heads)).await {
             Err(AuditError::Broken(broken)) => broken,
             other => panic!("{name}: {other:?}"),
@@ -526,8 +517,8 @@ async fn a_trail_that_was_touched_is_found_out() {
         Broken::Missing(3)
     );
     // Whoever can compute digests can forge a whole trail, but not the second place.
-    let forged = bench.inner.folder.path().join("forged.db");
-    let store = Sqlite::open(&forged).await.expect("a store");
+    let forged = Fresh::new(Kind::usual()).await;
+    let store = forged.open().await;
     for at in 0..6 {
         store.stop(&Stop { by: "x".into(), at: now, why: at.to_string().into() }).await.expect("stopped");
         store.resume("x", now).await.expect("resumed");

@@ -62,6 +62,12 @@ impl Served {
         GCP.get_or_init(|| Self::start("models", "gcp_fake.py", &["serve"]))
     }
 
+    /// PostgreSQL, and PgBouncer where this machine has it.
+    pub fn postgres() -> &'static Self {
+        static POSTGRES: OnceLock<Served> = OnceLock::new();
+        POSTGRES.get_or_init(|| Self::start("postgres", "postgres.py", &[]))
+    }
+
     /// Its address.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.hello["port"])

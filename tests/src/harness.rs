@@ -16,8 +16,10 @@ use amend_domain::{
 };
 use amend_events::{Form, Limits};
 use amend_pipeline::{Accepted, Decider, Delivery, Lookup, Pipeline, decider::Parts};
-use amend_store::Sqlite;
+use amend_store::Database;
 use jiff::Timestamp;
+
+use crate::places::{Fresh, Kind};
 
 /// The folder of the workspace.
 pub fn workspace() -> PathBuf {
@@ -86,20 +88,20 @@ pub fn catalogue() -> Arc<Catalogue> {
 pub struct Bench {
     pub pipeline: Arc<Pipeline>,
     pub clock: Arc<StillClock>,
-    pub store: Sqlite,
-    pub folder: tempfile::TempDir,
+    pub store: Database,
+    /// Where the store is.
+    pub fresh: Fresh,
 }
 
 pub const TENANT: &str = "6c1d4b1e-5a0f-4f0e-9a57-1f2e3d4c5b60";
 
 /// A pipeline with `rules` and `facts` (YAML), at noon of 20 November 2026.
 pub async fn bench(rules: &str, facts: &str) -> Bench {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    bench_in(folder, rules, facts).await
+    bench_in(Fresh::new(Kind::usual()).await, rules, facts).await
 }
 
 /// The same on a store that is there already.
-pub async fn bench_in(folder: tempfile::TempDir, rules: &str, facts: &str) -> Bench {
+pub async fn bench_in(fresh: Fresh, rules: &str, facts: &str) -> Bench {
     let clock = StillClock::at("2026-11-20T12:00:00Z");
     let facts = facts_file::load(&SourceText::new("facts.yaml", facts), moment("2026-11-20T00:00:00Z"))
         .expect("facts without mistakes");
@@ -113,10 +115,10 @@ pub async fn bench_in(folder: tempfile::TempDir, rules: &str, facts: &str) -> Be
         limits: Limits::default(),
     };
     let (decider, _) = Decider::new(parts).expect("rules without mistakes");
-    let store = Sqlite::open(&folder.path().join("amend.db")).await.expect("a store");
+    let store = fresh.open().await;
     let pipeline =
         Pipeline::new(decider, Arc::new(store.clone()), Arc::new(CountedIds::default())).await.expect("a pipeline");
-    Bench { pipeline: Arc::new(pipeline), clock, store, folder }
+    Bench { pipeline: Arc::new(pipeline), clock, store, fresh }
 }
 
 impl Bench {

@@ -5,5 +5,6 @@ pub mod clouds;
 pub mod fuzz;
 pub mod generated;
 pub mod harness;
+pub mod places;
 pub mod random;
 pub mod subject;

@@ -69,6 +69,11 @@ pub enum Command {
         /// The remediation's id, or the start of it.
         id: String,
     },
+    /// Says where the store is, and what is there.
+    Store {
+        #[command(subcommand)]
+        command: Option<StoreCommand>,
+    },
     /// Does what is due now, as far as `remediate.most` lets it, and ends: for a timer.
     Sweep,
     /// Lists what is to be done next, and what waits for a person.
@@ -370,6 +375,12 @@ pub enum WorkCommand {
         /// The key, as `amend work` shows it.
         key: Option<String>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Makes the tables, or brings them forward to this version of amend.
+    Migrate,
 }
 
 #[derive(Debug, Subcommand)]

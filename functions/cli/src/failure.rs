@@ -89,8 +89,13 @@ impl From<amend_pipeline::remedy::RemedyError> for Failure {
 
 /// The causes below an error, as one text: they are shown, not handled.
 fn boxed_source(error: &dyn Error) -> Option<Box<dyn Error + Send + Sync>> {
-    let causes: Vec<String> = std::iter::successors(error.source(), |error: &&dyn Error| (*error).source())
-        .map(ToString::to_string)
-        .collect();
+    let mut causes: Vec<String> = Vec::new();
+    for cause in std::iter::successors(error.source(), |error: &&dyn Error| (*error).source()) {
+        let cause = cause.to_string();
+        // Some say what is below them in their own words already.
+        if causes.last().is_none_or(|above| !above.ends_with(&cause)) {
+            causes.push(cause);
+        }
+    }
     (!causes.is_empty()).then(|| causes.join(": ").into())
 }

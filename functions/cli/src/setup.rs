@@ -13,7 +13,7 @@ use amend_pipeline::{
     fixer::Fixer,
     system::{SystemClock, UlidIds},
 };
-use amend_store::Sqlite;
+use amend_store::Database;
 
 use crate::{
     failure::Failure,
@@ -152,8 +152,8 @@ pub fn clouds(config: &Config, output: Output) -> Arc<dyn Cloud> {
 }
 
 /// The store, as configured.
-pub async fn store(config: &Config) -> Result<Sqlite, Failure> {
-    Ok(Sqlite::open(&config.store).await?)
+pub async fn store(config: &Config) -> Result<Database, Failure> {
+    Ok(Database::open(&config.store).await?)
 }
 
 /// The time.
@@ -168,7 +168,7 @@ pub async fn fixer(config: &Config, output: Output) -> Result<Fixer, Failure> {
 
 /// The same, with these clouds.
 pub async fn fixer_with(config: &Config, clouds: Arc<dyn Cloud>, output: Output) -> Result<Fixer, Failure> {
-    let store = Sqlite::open(&config.store).await?;
+    let store = Database::open(&config.store).await?;
     let catalogue = catalogue(config, output)?;
     let ids = Arc::new(UlidIds::default());
     let fixer = Fixer::new(catalogue, clouds, Arc::new(store), Arc::new(SystemClock), ids);
@@ -233,7 +233,7 @@ pub async fn pipeline_with(config: &Config, clouds: &Arc<dyn Cloud>, output: Out
 
 /// Everything, with this way to decide.
 pub async fn pipeline_of(config: &Config, decider: Decider) -> Result<Pipeline, Failure> {
-    let store = Sqlite::open(&config.store).await?;
+    let store = Database::open(&config.store).await?;
     Ok(Pipeline::new(decider, Arc::new(store), Arc::new(UlidIds::default())).await?)
 }
 

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use amend_tests::clouds::Served;
+use amend_tests::{clouds::Served, places::Fresh};
 use serde_json::json;
 
 #[path = "cli/crash.rs"]
@@ -497,6 +497,91 @@ fn everything_is_stopped_and_goes_on_and_the_trail_tells() {
     place.write("amend.yaml", "version: 1\nremediate: { most: enforce }\n");
     let config = place.amend(&["config", "check"]);
     assert!(code(&config) == 3 && text(&config.stderr).contains("off, observe, approve"), "{}", text(&config.stderr));
+}
+
+/// The statements of the manual, in order.
+fn statements(manual: &str) -> Vec<String> {
+    let blocks = manual.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
+    blocks.flat_map(|block| block.split(";\n")).map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect()
+}
+
+/// On a server, set up as the manual says, with the rights that it names and no others.
+#[test]
+fn a_server_is_set_up_as_the_manual_says_and_keeps_it_all() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let fresh = runtime.block_on(Fresh::empty());
+    let database = fresh.database();
+    let manual = statements(include_str!("../../../docs/store.md"));
+    let (roles, rights) = manual.split_at(3);
+    assert!(roles[2].starts_with("CREATE DATABASE") && rights.len() == 3, "{manual:?}");
+    for role in &roles[..2] {
+        // Roles are the whole server's: another run may have made them.
+        let once = format!("DO $do$ BEGIN {role}; EXCEPTION WHEN duplicate_object THEN NULL; END $do$");
+        runtime.block_on(fresh.tamper(&once));
+    }
+    runtime.block_on(fresh.tamper(&format!("ALTER DATABASE {database} OWNER TO amend_owner")));
+    let place = place();
+    let as_role = |role: &str, password: &str, arguments: &[&str]| {
+        let url = amend_tests::places::url_as(role, &database);
+        place.amend_in(arguments, "", &[("AMEND__STORE__URL", &url), ("PGPASSWORD", password)])
+    };
+    let app = |arguments: &[&str]| as_role("amend_app", "another one", arguments);
+    let refused = app(&["list"]);
+    assert!(code(&refused) == 1 && text(&refused.stderr).contains("has no tables"), "{}", text(&refused.stderr));
+    assert!(text(&refused.stderr).contains("amend store migrate"));
+    assert_eq!(code(&app(&["store"])), 3);
+    for said in ["made the tables in postgres://amend_owner@", "are those of this version already"] {
+        let made = as_role("amend_owner", "one of your choice", &["store", "migrate"]);
+        assert!(text(&made.stdout).contains(said), "{}{}", text(&made.stdout), text(&made.stderr));
+    }
+    for right in rights {
+        runtime.block_on(fresh.tamper(right));
+    }
+    let status = app(&["store"]);
+    assert!(code(&status) == 0 && text(&status.stdout).contains("PostgreSQL 1"), "{}", text(&status.stdout));
+    let list: Vec<String> = (0..7).map(|n| finding(&format!("st{n}"), "High", "")).collect();
+    place.write("export.json", &format!("{{\"value\": [{}]}}", list.join(",")));
+    for (arguments, said) in [
+        (vec!["import", "export.json"], "7 new"),
+        (vec!["backlog", "release", "--rule", "public", "--limit", "3"], "3 released"),
+        (vec!["list", "--format", "json"], "storageaccounts/st6"),
+        (vec!["hold", "arn:aws:s3:::acme", "--for", "3d", "--why", "a launch"], "h-"),
+        (vec!["stop", "--why", "a drill"], "by the local user: a drill"),
+        (vec!["resume"], "everything goes on"),
+        (vec!["work", "retry"], "0 to be tried again"),
+        (vec!["sweep"], ""),
+        (vec!["audit", "verify"], "the audit trail is whole: 6 records"),
+    ] {
+        let done = app(&arguments);
+        assert_eq!(code(&done), 0, "{arguments:?}: {}", text(&done.stderr));
+        assert!(text(&done.stdout).contains(said), "{arguments:?}: {}", text(&done.stdout));
+    }
+    // It cannot rewrite what it did.
+    let rewriting = runtime.block_on(fresh.try_as("amend_app", "another one", "UPDATE audit SET body = ''"));
+    assert!(rewriting.expect_err("refused").contains("permission denied"));
+}
+
+#[test]
+fn a_store_that_is_not_there_is_said_so_without_the_password() {
+    let place = place();
+    for (url, said) in [
+        ("postgres://ann:s3cret@127.0.0.1:1/amend", "Connection refused"),
+        ("postgres://ann:s3cret@127.0.0.1:1", "it names no database"),
+        ("mysql://ann:s3cret@127.0.0.1/amend", "does not begin with `postgres://`"),
+    ] {
+        for format in ["human", "json"] {
+            let failed = place.amend_in(&["list", "--format", format], "", &[("AMEND__STORE__URL", url)]);
+            let all = text(&failed.stderr) + &text(&failed.stdout);
+            assert_ne!(code(&failed), 0);
+            assert!(all.contains(said) && !all.contains("s3cret"), "{all}");
+        }
+    }
+    let url = [("AMEND__STORE__URL", "postgres://ann:s3cret@db.example.org/amend")];
+    let explained = text(&place.amend_in(&["config", "explain", "--format", "json"], "", &url).stdout);
+    assert!(explained.contains("postgres://ann@db.example.org:5432/amend") && !explained.contains("s3cret"));
+    place.write("amend.yaml", "version: 1\nstore: { path: a.db }\n");
+    let both = place.amend_in(&["list"], "", &url);
+    assert!(text(&both.stderr).contains("both `store.path` and `store.url`"), "{}", text(&both.stderr));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use amend_domain::{
 use serde_json::value::RawValue;
 
 use crate::{
-    Context, Item, Reader,
+    Context, Reader,
     wire::{Many, Text, given, join, lower, time, wire},
 };
 
@@ -339,7 +339,7 @@ pub(crate) fn take<'a>(
 ) -> Option<Body<'a>> {
     match body.what() {
         Kind::Assessment | Kind::SubAssessment => match normalise(&body, context) {
-            Ok(assessment) => reader.push(Item::Assessment(Box::new(assessment))),
+            Ok(assessment) => reader.assessment(assessment, path, raw),
             Err(lacks) => reader.unreadable(&join(path, lacks.path), lacks.problem, None, raw),
         },
         Kind::Other(what, why) => reader.set_aside(what, why),

@@ -201,6 +201,25 @@ impl Reader {
         }
     }
 
+    /// Takes an assessment, where its names are names: no cloud's have control characters, and not every
+    /// database takes them.
+    pub(crate) fn assessment(&mut self, assessment: Assessment, path: &str, raw: &str) {
+        let names = [
+            assessment.id.as_str(),
+            assessment.tenant.as_str(),
+            assessment.recommendation.key.as_str(),
+            assessment.resource.id.as_str(),
+            assessment.resource.account.as_ref().map_or("", amend_domain::AccountId::as_str),
+        ];
+        match names.iter().find(|name| name.chars().any(char::is_control)) {
+            None => self.push(Item::Assessment(Box::new(assessment))),
+            Some(name) => {
+                let problem = format!("`{}` is no name: it holds a control character", name.escape_debug());
+                self.unreadable(path, &problem, Some("look at what sent it; no cloud names anything so"), raw);
+            }
+        }
+    }
+
     pub(crate) fn unreadable(&mut self, path: &str, problem: &str, hint: Option<&str>, raw: &str) {
         self.push(Item::Unreadable(Unreadable {
             path: if path.is_empty() { "(the whole body)".into() } else { path.trim_start_matches('.').to_owned() },

@@ -151,6 +151,6 @@ pub(crate) fn read(raw: &str, path: &str, context: &Context, reader: &mut Reader
         };
         let name = given(part.name.as_ref()).filter(|name| !name.starts_with("arn:"));
         let region = given(part.region.as_ref()).or_else(|| given(cloud.and_then(|c| c.region.as_ref())));
-        reader.push(said.of(&About { arn, kind: given(part.kind.as_ref()), name, region }, context));
+        reader.assessment(said.of(&About { arn, kind: given(part.kind.as_ref()), name, region }, context), path, raw);
     }
 }

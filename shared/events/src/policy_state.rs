@@ -10,7 +10,7 @@ use amend_domain::{
 };
 
 use crate::{
-    Context, Item, Reader,
+    Context, Reader,
     wire::{self, Text, given, join, lower, time, wire},
 };
 
@@ -91,5 +91,5 @@ pub(crate) fn read_typed(kind: &str, raw: &str, path: &str, context: &Context, r
         link: None,
         details: None,
     };
-    reader.push(Item::Assessment(Box::new(assessment)));
+    reader.assessment(assessment, path, raw);
 }

@@ -9,7 +9,7 @@ use amend_domain::{
 };
 
 use crate::{
-    Context, Item, Reader,
+    Context, Reader,
     wire::{self, Text, given, join, time, wire},
 };
 
@@ -109,7 +109,7 @@ pub(crate) fn read(raw: &str, path: &str, context: &Context, reader: &mut Reader
         given(finding.severity.as_ref()).or_else(|| given(properties.severity.as_ref())).and_then(Severity::parse);
     let resource_id = ResourceId::new(full_name);
     let advice = given(finding.next_steps.as_ref()).or_else(|| given(properties.advice.as_ref()));
-    reader.push(Item::Assessment(Box::new(Assessment {
+    let assessment = Assessment {
         tenant: context.tenant.clone(),
         source: Source::Scc,
         id: AssessmentId::new(&without_location(name)),
@@ -143,7 +143,8 @@ pub(crate) fn read(raw: &str, path: &str, context: &Context, reader: &mut Reader
         sent: context.sent,
         link: given(finding.link.as_ref()).map(Into::into),
         details: None,
-    })));
+    };
+    reader.assessment(assessment, path, raw);
 }
 
 /// The project in a name such as `//compute.googleapis.com/projects/P/…` or `projects/P`.

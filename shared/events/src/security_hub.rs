@@ -12,7 +12,7 @@ use amend_domain::{
 use jiff::Timestamp;
 
 use crate::{
-    Context, Item, Reader,
+    Context, Reader,
     wire::{self, Many, Text, given, join, lower, time, wire},
 };
 
@@ -139,7 +139,11 @@ pub(crate) fn read(raw: &str, path: &str, context: &Context, reader: &mut Reader
             continue;
         };
         let region = given(part.region.as_ref()).or_else(|| given(finding.region.as_ref()));
-        reader.push(said.of(&About { arn, kind: given(part.kind.as_ref()), name: None, region }, context));
+        reader.assessment(
+            said.of(&About { arn, kind: given(part.kind.as_ref()), name: None, region }, context),
+            path,
+            raw,
+        );
     }
 }
 
@@ -171,10 +175,10 @@ pub(crate) struct About<'f> {
 
 impl Said<'_> {
     /// The assessment of one resource.
-    pub(crate) fn of(&self, about: &About<'_>, context: &Context) -> Item {
+    pub(crate) fn of(&self, about: &About<'_>, context: &Context) -> Assessment {
         let id = ResourceId::new(about.arn);
         let own = if self.several { format!("{}|{}", self.id, about.arn) } else { self.id.to_owned() };
-        Item::Assessment(Box::new(Assessment {
+        Assessment {
             tenant: context.tenant.clone(),
             source: Source::SecurityHub,
             id: AssessmentId::new(&own),
@@ -209,7 +213,7 @@ impl Said<'_> {
             sent: self.sent,
             link: self.link.map(Into::into),
             details: None,
-        }))
+        }
     }
 }
 

@@ -1,11 +1,19 @@
-//! What Amend remembers: the [`Store`] port and its SQLite form.
+//! What Amend remembers: the [`Store`] port, and its form in SQLite and PostgreSQL.
 //!
 //! Methods are coarse: one method is one transaction, and no transaction type leaves the crate. What
 //! must follow from what is decided by `amend-domain`; the store makes it happen together or not
 //! at all.
 
+mod body;
+mod database;
+mod place;
+mod postgres;
+mod record;
 mod sql;
 mod sqlite;
+mod store;
+mod trail;
+mod work;
 
 use amend_domain::{
     Assessment, Decision, Facts, Problem, Setting,
@@ -20,7 +28,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use sqlite::Sqlite;
+pub use database::{Database, Status};
+pub use place::{Place, Server};
 
 /// An assessment with what was decided for it.
 #[derive(Clone, Debug)]
@@ -157,7 +166,7 @@ pub enum StoreError {
         source: sqlx::Error,
     },
     /// The database was written by a later version of Amend.
-    #[error("the store {path} has schema version {found}; this version of amend knows {known}")]
+    #[error("the store {path} has tables of version {found}; this version of amend knows {known}")]
     Newer {
         /// The file.
         path: String,
@@ -165,6 +174,24 @@ pub enum StoreError {
         found: i64,
         /// Ours.
         known: i64,
+    },
+    /// The tables are those of an earlier version of Amend, or there is none.
+    #[error("the store {path} has {}; this version of amend needs version {known}", schema(*found))]
+    Older {
+        /// The server.
+        path: String,
+        /// Its version; 0 where there is none.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// The server is not one that the store can be kept on.
+    #[error("the store {path} cannot be used: {why}")]
+    Unfit {
+        /// The server.
+        path: String,
+        /// Why.
+        why: String,
     },
     /// A statement failed.
     #[error("the store failed to {doing}")]
@@ -193,13 +220,23 @@ pub enum StoreError {
     },
 }
 
+fn schema(found: i64) -> String {
+    if found == 0 { "no tables".into() } else { format!("tables of version {found}") }
+}
+
 impl StoreError {
+    pub(crate) fn newer(path: impl std::fmt::Display, found: i64) -> Self {
+        Self::Newer { path: path.to_string(), found, known: sql::VERSION }
+    }
+
     /// A stable name for logs and metrics.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
             Self::Open { .. } => "store.open",
             Self::Newer { .. } => "store.newer",
+            Self::Older { .. } => "store.older",
+            Self::Unfit { .. } => "store.unfit",
             Self::Failed { .. } => "store.failed",
             Self::Overtaken { .. } => "store.overtaken",
             Self::Stopped(_) => "stopped",
@@ -211,10 +248,13 @@ impl StoreError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Open { .. } => Some("check `store.path` in amend.yaml and the rights on its folder"),
-            Self::Newer { .. } => {
-                Some("run the version of amend that wrote it, or name another file under `store.path`")
+            Self::Open { path, .. } if path.starts_with("postgres") => {
+                Some("check `store.url` in amend.yaml, that the server runs, and what it lets this user do")
             }
+            Self::Open { .. } => Some("check `store.path` in amend.yaml and the rights on its folder"),
+            Self::Newer { .. } => Some("run the version of amend that wrote it, or name another store in amend.yaml"),
+            Self::Older { .. } => Some("make them, or bring them forward: `amend store migrate`"),
+            Self::Unfit { .. } => Some("have it changed for this database, or name another under `store.url`"),
             Self::Overtaken { .. } => Some("look at it again: `amend remediations`"),
             Self::Stopped(_) => Some("nothing is written until `amend resume`"),
             Self::Failed { .. } | Self::Damaged { .. } => None,

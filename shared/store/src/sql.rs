@@ -1,5 +1,7 @@
 //! Statements that SQLite and PostgreSQL both understand: `$1`, `ON CONFLICT`, TEXT and BIGINT.
 
+use crate::database::{Insert, Pick};
+
 /// The version of the schema below.
 pub(crate) const VERSION: i64 = 5;
 
@@ -28,6 +30,14 @@ pub(crate) const MIGRATIONS: &[&[&str]] = &[
         HOLDS,
     ],
 ];
+
+/// What brings the schema forward from a version; nothing, where that is a later one.
+pub(crate) fn steps(found: i64) -> Option<impl Iterator<Item = &'static str>> {
+    let done = usize::try_from(found).ok()?;
+    let whole: &'static [&'static [&'static str]] = &[SCHEMA];
+    let steps = if done == 0 { whole } else { MIGRATIONS.get(done.checked_sub(1)?..)? };
+    Some(steps.iter().copied().flatten().copied())
+}
 
 /// As version 2 had it.
 const REMEDIATIONS_2: &str = "CREATE TABLE remediations (
@@ -112,29 +122,50 @@ pub(crate) const SCHEMA: &[&str] = &[
     HOLDS,
 ];
 
-pub(crate) const ADD_VERSION: &str = "INSERT INTO versions (tenant, assessment, version, received) \
-    VALUES ($1, $2, $3, $4) ON CONFLICT (tenant, assessment, version) DO NOTHING";
+/// Returns those that are new.
+pub(crate) const ADD_VERSIONS: Insert = Insert {
+    into: "INSERT INTO versions (tenant, assessment, version, received)",
+    columns: 4,
+    then: "ON CONFLICT (tenant, assessment, version) DO NOTHING RETURNING tenant, assessment, version",
+};
 
-pub(crate) const GET_ASSESSMENT: &str = "SELECT micros, rank, version FROM assessments WHERE tenant = $1 AND id = $2";
+pub(crate) const PICK_HELD: Pick = Pick {
+    key: &["tenant", "id"],
+    select: "SELECT a.tenant, a.id, a.micros, a.rank, a.version FROM wanted JOIN assessments AS a \
+        ON a.tenant = wanted.tenant AND a.id = wanted.id",
+};
 
-pub(crate) const PUT_ASSESSMENT: &str = "INSERT INTO assessments (tenant, id, problem, micros, rank, version, received, body) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant, id) DO UPDATE SET problem = excluded.problem, \
-    micros = excluded.micros, rank = excluded.rank, version = excluded.version, received = excluded.received, body = excluded.body";
+pub(crate) const PUT_ASSESSMENTS: Insert = Insert {
+    into: "INSERT INTO assessments (tenant, id, problem, micros, rank, version, received, body)",
+    columns: 8,
+    then: "ON CONFLICT (tenant, id) DO UPDATE SET problem = excluded.problem, micros = excluded.micros, \
+        rank = excluded.rank, version = excluded.version, received = excluded.received, body = excluded.body",
+};
 
 pub(crate) const LIST_ASSESSMENTS: &str = "SELECT body FROM assessments ORDER BY tenant, id LIMIT $1";
 
-pub(crate) const GET_PROBLEM: &str = "SELECT body FROM problems WHERE tenant = $1 AND id = $2";
+pub(crate) const PICK_PROBLEMS: Pick = Pick {
+    key: &["tenant", "id"],
+    select: "SELECT p.body FROM wanted JOIN problems AS p ON p.tenant = wanted.tenant AND p.id = wanted.id",
+};
 
-pub(crate) const PUT_PROBLEM: &str = "INSERT INTO problems \
-    (tenant, id, resource, account, open, backlog, risk, severity, opened, due, rule, undetermined, body, setting) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (tenant, id) DO UPDATE SET \
-    resource = excluded.resource, account = excluded.account, open = excluded.open, backlog = excluded.backlog, \
-    risk = excluded.risk, severity = excluded.severity, opened = excluded.opened, due = excluded.due, \
-    rule = excluded.rule, undetermined = excluded.undetermined, body = excluded.body, setting = excluded.setting";
+pub(crate) const PUT_PROBLEMS: Insert = Insert {
+    into: "INSERT INTO problems (tenant, id, resource, account, open, backlog, risk, severity, opened, due, rule, \
+        undetermined, body, setting)",
+    columns: 14,
+    then: "ON CONFLICT (tenant, id) DO UPDATE SET resource = excluded.resource, account = excluded.account, \
+        open = excluded.open, backlog = excluded.backlog, risk = excluded.risk, severity = excluded.severity, \
+        opened = excluded.opened, due = excluded.due, rule = excluded.rule, undetermined = excluded.undetermined, \
+        body = excluded.body, setting = excluded.setting",
+};
 
-pub(crate) const PUT_SEEN: &str = "INSERT INTO seen (setting, at) VALUES ($1, $2) ON CONFLICT (setting) DO NOTHING";
+pub(crate) const PICK_SEEN: Pick =
+    Pick { key: &["setting"], select: "SELECT seen.setting FROM wanted JOIN seen ON seen.setting = wanted.setting" };
 
-pub(crate) const UNDETERMINED: &str = "SELECT a.body AS body FROM assessments a JOIN problems p \
+pub(crate) const PUT_SEEN: Insert =
+    Insert { into: "INSERT INTO seen (setting, at)", columns: 2, then: "ON CONFLICT (setting) DO NOTHING" };
+
+pub(crate) const UNDETERMINED: &str = "SELECT a.body FROM assessments a JOIN problems p \
     ON p.tenant = a.tenant AND p.id = a.problem WHERE p.undetermined = 1 ORDER BY a.tenant, a.id";
 
 pub(crate) const LIST_PROBLEMS: &str = "SELECT body FROM problems WHERE ($1 IS NULL OR open = $1) \
@@ -146,14 +177,21 @@ pub(crate) const FIND_PROBLEMS: &str = "SELECT body FROM problems WHERE (id >= $
 
 pub(crate) const RELEASABLE: &str = "SELECT body FROM problems WHERE id = $1 AND open = 1 AND backlog = 1";
 
-pub(crate) const PUT_DECISION: &str = "INSERT INTO decisions (tenant, assessment, problem, at, version, body) \
-    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant, assessment, version) DO UPDATE SET \
-    at = excluded.at, problem = excluded.problem, body = excluded.body";
+pub(crate) const PUT_DECISIONS: Insert = Insert {
+    into: "INSERT INTO decisions (tenant, assessment, version, problem, at, body)",
+    columns: 6,
+    then: "ON CONFLICT (tenant, assessment, version) DO UPDATE SET at = excluded.at, problem = excluded.problem, \
+        body = excluded.body",
+};
 
 pub(crate) const LIST_DECISIONS: &str =
     "SELECT body FROM decisions WHERE problem = $1 ORDER BY at DESC, assessment, version LIMIT 100";
 
-pub(crate) const PUT_PARKED: &str = "INSERT INTO unreadable (id, digest, at, resolved, body) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (digest) DO UPDATE SET resolved = NULL";
+pub(crate) const PUT_PARKED: Insert = Insert {
+    into: "INSERT INTO unreadable (id, digest, at, resolved, body)",
+    columns: 5,
+    then: "ON CONFLICT (digest) DO UPDATE SET resolved = NULL",
+};
 
 pub(crate) const LIST_PARKED: &str =
     "SELECT body, resolved FROM unreadable WHERE ($1 = 1 OR resolved IS NULL) ORDER BY id DESC LIMIT $2";
@@ -168,23 +206,42 @@ pub(crate) const PUT_RULES: &str =
 
 pub(crate) const GET_RULES: &str = "SELECT files FROM rule_sets WHERE digest = $1";
 
-pub(crate) const PUT_EVENT: &str = "INSERT INTO inputs (account, last_event, last_snapshot) VALUES ($1, $2, NULL) \
-    ON CONFLICT (account) DO UPDATE SET last_event = excluded.last_event";
+pub(crate) const PICK_INPUTS: Pick = Pick {
+    key: &["account"],
+    select: "SELECT i.account, i.last_event, i.last_snapshot FROM wanted JOIN inputs AS i \
+        ON i.account = wanted.account",
+};
 
-pub(crate) const PUT_SNAPSHOT: &str = "INSERT INTO inputs (account, last_event, last_snapshot) VALUES ($1, NULL, $2) \
-    ON CONFLICT (account) DO UPDATE SET last_snapshot = excluded.last_snapshot";
+pub(crate) const PUT_EVENTS: Insert = Insert {
+    into: "INSERT INTO inputs (account, last_event)",
+    columns: 2,
+    then: "ON CONFLICT (account) DO UPDATE SET last_event = excluded.last_event",
+};
 
-pub(crate) const GET_FACTS: &str = "SELECT asked, body FROM facts WHERE thing = $1";
+pub(crate) const PUT_SNAPSHOTS: Insert = Insert {
+    into: "INSERT INTO inputs (account, last_snapshot)",
+    columns: 2,
+    then: "ON CONFLICT (account) DO UPDATE SET last_snapshot = excluded.last_snapshot",
+};
 
-pub(crate) const PUT_FACTS: &str = "INSERT INTO facts (thing, asked, body) VALUES ($1, $2, $3) \
-    ON CONFLICT (thing) DO UPDATE SET asked = excluded.asked, body = excluded.body";
+pub(crate) const PICK_FACTS: Pick = Pick {
+    key: &["thing"],
+    select: "SELECT f.thing, f.asked, f.body FROM wanted JOIN facts AS f ON f.thing = wanted.thing",
+};
+
+pub(crate) const PUT_FACTS: Insert = Insert {
+    into: "INSERT INTO facts (thing, asked, body)",
+    columns: 3,
+    then: "ON CONFLICT (thing) DO UPDATE SET asked = excluded.asked, body = excluded.body",
+};
 
 pub(crate) const LIST_IMPORTED: &str = "SELECT scope, at FROM imported ORDER BY scope";
 
 pub(crate) const PUT_IMPORTED: &str =
     "INSERT INTO imported (scope, at) VALUES ($1, $2) ON CONFLICT (scope) DO UPDATE SET at = excluded.at";
 
-pub(crate) const FORGET_IMPORTED: &str = "DELETE FROM imported WHERE scope = $1";
+pub(crate) const FORGET_IMPORTED: Pick =
+    Pick { key: &["scope"], select: "DELETE FROM imported WHERE scope IN (SELECT scope FROM wanted)" };
 
 pub(crate) const LIST_INPUTS: &str = "SELECT account, last_event, last_snapshot FROM inputs ORDER BY account";
 
@@ -204,8 +261,12 @@ pub(crate) const PUT_REMEDIATION: &str = "UPDATE remediations SET state = $2, re
 pub(crate) const REMEDIATIONS_OF: &str =
     "SELECT body FROM remediations WHERE problem = $1 ORDER BY begun DESC, id DESC LIMIT 100";
 
-/// Those of a problem that its source has not confirmed yet.
-pub(crate) const UNCONFIRMED: &str = "SELECT body FROM remediations WHERE problem = $1 AND state = 'set' ORDER BY id";
+/// Those of problems that their source has not confirmed yet.
+pub(crate) const PICK_UNCONFIRMED: Pick = Pick {
+    key: &["problem"],
+    select: "SELECT r.body FROM wanted JOIN remediations AS r ON r.problem = wanted.problem \
+        WHERE r.state = 'set' ORDER BY r.id",
+};
 
 pub(crate) const SURGE: &str = "SELECT COUNT(*) FROM problems WHERE setting = $1 AND open = 1 AND opened >= $2";
 
@@ -215,9 +276,9 @@ pub(crate) const FAILURES: &str = "SELECT COUNT(*) FROM remediations WHERE mode 
     AND state IN ('failed', 'parked') AND changed >= $1";
 
 /// What was begun by itself to be written, by its reach: in all, in the account, for the rule.
-pub(crate) const BEGUN: &str = "SELECT COALESCE(SUM(reach), 0), \
-    COALESCE(SUM(CASE WHEN account = $2 THEN reach ELSE 0 END), 0), \
-    COALESCE(SUM(CASE WHEN rule = $3 THEN reach ELSE 0 END), 0) FROM remediations \
+pub(crate) const BEGUN: &str = "SELECT CAST(COALESCE(SUM(reach), 0) AS BIGINT), \
+    CAST(COALESCE(SUM(CASE WHEN account = $2 THEN reach ELSE 0 END), 0) AS BIGINT), \
+    CAST(COALESCE(SUM(CASE WHEN rule = $3 THEN reach ELSE 0 END), 0) AS BIGINT) FROM remediations \
     WHERE mode = 'enforce' AND begun >= $1 AND state NOT IN ('superseded', 'blocked')";
 
 pub(crate) const HOLDS_ON: &str = "SELECT body FROM holds WHERE (held IN ($1, $2, $3) \
@@ -232,17 +293,30 @@ pub(crate) const DROP_HOLD: &str = "DELETE FROM holds WHERE id = $1 RETURNING bo
 
 /// Work that was not taken up yet takes a new due date; what waits after it was, keeps its own. Whoever is
 /// at it now saw what was before: theirs counts for nothing any more, and it is due again.
-pub(crate) const PUT_WORK: &str = "INSERT INTO work \
-    (key, kind, subject, rank, due, attempts, holder, until, fence, parked, why) \
-    VALUES ($1, $2, $3, $4, $5, 0, NULL, 0, 0, NULL, NULL) ON CONFLICT (key) DO UPDATE SET rank = excluded.rank, \
-    due = CASE WHEN work.attempts = 0 OR work.until > 0 THEN excluded.due ELSE work.due END, \
-    fence = CASE WHEN work.until > 0 THEN work.fence + 1 ELSE work.fence END, \
-    attempts = CASE WHEN work.until > 0 THEN 0 ELSE work.attempts END, holder = NULL, until = 0";
+pub(crate) const PUT_WORK: Insert = Insert {
+    into: "INSERT INTO work (key, kind, subject, rank, due, attempts, until, fence)",
+    columns: 8,
+    then: "ON CONFLICT (key) DO UPDATE SET rank = excluded.rank, \
+        due = CASE WHEN work.attempts = 0 OR work.until > 0 THEN excluded.due ELSE work.due END, \
+        fence = CASE WHEN work.until > 0 THEN work.fence + 1 ELSE work.fence END, \
+        attempts = CASE WHEN work.until > 0 THEN 0 ELSE work.attempts END, holder = NULL, until = 0",
+};
 
-/// Takes up the most urgent piece of work that is due and that nobody is at.
-pub(crate) const CLAIM_WORK: &str = "UPDATE work SET holder = $1, until = $2, fence = fence + 1, \
-    attempts = attempts + 1 WHERE key = (SELECT key FROM work WHERE parked IS NULL AND due <= $3 AND until <= $3 \
-    ORDER BY rank DESC, due, key LIMIT 1) RETURNING key, kind, subject, due, attempts, until, parked, why, fence";
+/// Takes up the most urgent piece of work that is due and that nobody is at; `$past` what others are about to.
+macro_rules! claim_work {
+    ($past:literal) => {
+        concat!(
+            "UPDATE work SET holder = $1, until = $2, fence = fence + 1, attempts = attempts + 1 WHERE key = \
+            (SELECT key FROM work WHERE parked IS NULL AND due <= $3 AND until <= $3 \
+            ORDER BY rank DESC, due, key LIMIT 1",
+            $past,
+            ") RETURNING key, kind, subject, due, attempts, until, parked, why, fence"
+        )
+    };
+}
+
+pub(crate) const CLAIM_WORK: &str = claim_work!("");
+pub(crate) const CLAIM_WORK_AMONG_OTHERS: &str = claim_work!(" FOR UPDATE SKIP LOCKED");
 
 /// Takes up one piece of work, unless somebody else is at it. Who is at it already keeps the number.
 pub(crate) const LEASE_WORK: &str = "INSERT INTO work \
@@ -260,7 +334,8 @@ pub(crate) const FINISH_WORK: &str = "DELETE FROM work WHERE key = $1 AND holder
 pub(crate) const LEAVE_WORK: &str = "UPDATE work SET due = $4, attempts = CASE WHEN $5 = 1 THEN 0 ELSE attempts END, \
     parked = $6, why = $7, holder = NULL, until = 0 WHERE key = $1 AND holder = $2 AND fence = $3";
 
-pub(crate) const DROP_WORK: &str = "DELETE FROM work WHERE key = $1";
+pub(crate) const DROP_WORK: Pick =
+    Pick { key: &["key"], select: "DELETE FROM work WHERE key IN (SELECT key FROM wanted)" };
 
 /// All that is parked; or one piece, parked or put off, that nobody is at.
 pub(crate) const RETRY_WORK: &str = "UPDATE work SET parked = NULL, attempts = 0, due = $2, why = NULL \
@@ -284,8 +359,8 @@ pub(crate) const DROP_STOP: &str = "DELETE FROM stops WHERE name = 'all'";
 
 pub(crate) const LAST_AUDIT: &str = "SELECT seq, digest FROM audit ORDER BY seq DESC LIMIT 1";
 
-pub(crate) const ADD_AUDIT: &str = "INSERT INTO audit (seq, at, subject, resource, account, digest, body) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+pub(crate) const ADD_AUDIT: Insert =
+    Insert { into: "INSERT INTO audit (seq, at, subject, resource, account, digest, body)", columns: 7, then: "" };
 
 pub(crate) const LIST_AUDIT: &str = "SELECT body FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2";
 

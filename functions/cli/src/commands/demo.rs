@@ -62,7 +62,7 @@ fn demo_config(demo: &Demo) -> Result<Config, Failure> {
     let (mut config, _) = config::load(Some(&bundled("amend.yaml")?), Path::new(""), &config::environment())
         .map_err(|mistakes| Failure::mistakes("the demo's configuration cannot be used", mistakes))?;
     config.listen = format!("127.0.0.1:{}", demo.port);
-    config.store = demo.store.clone();
+    config.store = demo.store.clone().into();
     Ok(config)
 }
 

@@ -19,6 +19,7 @@ mod rules;
 mod script;
 mod serve;
 mod stop;
+mod store;
 mod unreadable;
 mod work;
 
@@ -64,6 +65,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
                 }
                 Command::Stop { why } => stop::stop(&why, &config, output).await,
                 Command::Resume => stop::resume(&config, output).await,
+                Command::Store { command } => store::run(command.as_ref(), &config, output).await,
                 Command::Audit(command) => audit::run(&command, &config, output).await,
                 Command::Recent { id, since } => audit::recent(&id, &since, &config, output).await,
                 Command::Undo { id } => fix::undo(&id, &config, output).await,

@@ -10,7 +10,7 @@ use std::{
 
 use amend_domain::{ports::Clock as _, work::After};
 use amend_pipeline::system::SystemClock;
-use amend_store::{Sqlite, Store as _};
+use amend_store::{Database, Store as _};
 use amend_tests::{clouds::Served, harness::long};
 use serde_json::{Value, json};
 
@@ -133,7 +133,7 @@ impl Crashing {
         let path = self.place.folder.path().join(".amend/amend.db");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let store = Sqlite::open(&path).await.expect("the store");
+            let store = Database::open(&path.into()).await.expect("the store");
             let now = SystemClock.now();
             let later = now + jiff::SignedDuration::from_secs(200);
             let until = later + jiff::SignedDuration::from_secs(1);

@@ -1,0 +1,60 @@
+//! `amend store`: where Amend remembers, and the tables there.
+
+use amend_pipeline::Config;
+use amend_store::Database;
+use serde_json::json;
+
+use crate::{
+    args::{Format, StoreCommand},
+    failure::{Exit, Failure},
+    output::{Output, Tone},
+};
+
+/// Runs the command.
+pub async fn run(command: Option<&StoreCommand>, config: &Config, output: Output) -> Result<Exit, Failure> {
+    match command {
+        None => status(config, output).await,
+        Some(StoreCommand::Migrate) => migrate(config, output).await,
+    }
+}
+
+/// Says what is there. The answer is no, where this version cannot use it.
+async fn status(config: &Config, output: Output) -> Result<Exit, Failure> {
+    let status = Database::status(&config.store).await?;
+    // A file is made, and brought forward, when it is opened.
+    let file = matches!(config.store, amend_store::Place::File(_));
+    let fine = status.schema == status.needs || file && status.schema < status.needs;
+    if output.format() == Format::Json {
+        output.json(&status)?;
+    } else {
+        let schema = match status.schema {
+            0 => "none yet".to_owned(),
+            version if version == status.needs => format!("version {version}"),
+            version => format!("version {version}; this version of amend needs {}", status.needs),
+        };
+        let tone = if fine { Tone::Plain } else { Tone::Warn };
+        output.table(
+            &[("store", 20, 60), ("kept by", 12, 30), ("tables", 10, 60)],
+            &[vec![(status.place, Tone::Plain), (status.engine, Tone::Plain), (schema, tone)]],
+        );
+        if !fine && status.schema < status.needs {
+            output.note("\nmake them, or bring them forward: amend store migrate");
+        }
+    }
+    Ok(if fine { Exit::Ok } else { Exit::No })
+}
+
+async fn migrate(config: &Config, output: Output) -> Result<Exit, Failure> {
+    let (was, is) = Database::migrate(&config.store).await?;
+    if output.format() == Format::Json {
+        output.json(&json!({ "store": config.store.to_string(), "was": was, "is": is }))?;
+        return Ok(Exit::Ok);
+    }
+    let place = &config.store;
+    output.say(&match was {
+        0 => format!("made the tables in {place} (version {is})"),
+        was if was == is => format!("the tables in {place} are those of this version already (version {is})"),
+        was => format!("brought the tables in {place} from version {was} to version {is}"),
+    });
+    Ok(Exit::Ok)
+}

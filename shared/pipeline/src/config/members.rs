@@ -1,0 +1,330 @@
+//! The members of `amend.yaml`, each with its sentence: the manual's page and the JSON Schema are made from them.
+
+use amend_catalog::shape::{Field, Kind, Shape, may, must};
+
+const TEXTS: Kind = Kind::OneOrMany(&Kind::Text);
+const SOURCES: Kind = Kind::Word(&["defender", "policy-state", "security-hub", "scc"]);
+
+static STORE: Shape = Shape {
+    name: "the store",
+    fields: &[
+        may("path", Kind::Text, "The file of the embedded SQLite store, relative to amend.yaml."),
+        may(
+            "url",
+            Kind::Text,
+            "A PostgreSQL server instead: `postgres://user@host:5432/database`; the password best from the environment, as PGPASSWORD.",
+        ),
+        may("connections", Kind::Whole(2, 1_000), "How many connections to the server one process opens at most."),
+        may(
+            "pooler",
+            Kind::Bool,
+            "Whether a pooler that hands out connections by the transaction stands before the server: PgBouncer in transaction mode.",
+        ),
+    ],
+};
+
+static TRUTH: Shape = Shape {
+    name: "the source of truth",
+    fields: &[
+        may("azure", SOURCES, "Whose Healthy closes a problem on an Azure resource."),
+        may("aws", SOURCES, "Whose Healthy closes a problem on an AWS resource."),
+        may("gcp", SOURCES, "Whose Healthy closes a problem on a Google Cloud resource."),
+    ],
+};
+
+static LIMITS: Shape = Shape {
+    name: "the limits",
+    fields: &[
+        may("bytes", Kind::Whole(1_024, 268_435_456), "The largest body of a delivery, in bytes."),
+        may("nesting", Kind::Whole(8, 120), "How deep the JSON of a delivery may nest."),
+        may("records", Kind::Whole(1, 1_000_000), "How many records a delivery may hold."),
+    ],
+};
+
+static EVENT_GRID: Shape = Shape {
+    name: "Event Grid",
+    fields: &[may(
+        "subscriptions",
+        TEXTS,
+        "Names of the event subscriptions whose handshake is answered; any, if absent.",
+    )],
+};
+
+static CLOUD_EVENTS: Shape = Shape {
+    name: "CloudEvents",
+    fields: &[may(
+        "origins",
+        TEXTS,
+        "Origins that may deliver CloudEvents (the handshake's `WebHook-Request-Origin`); any, if absent.",
+    )],
+};
+
+static LOG: Shape = Shape {
+    name: "the log",
+    fields: &[
+        may(
+            "level",
+            Kind::Word(&["error", "warn", "info", "debug", "trace"]),
+            "How much is logged, to standard error.",
+        ),
+        may("format", Kind::Word(&["human", "json"]), "How it is written."),
+    ],
+};
+
+static FIXES: Shape = Shape {
+    name: "fixes",
+    fields: &[
+        may(
+            "folder",
+            Kind::Text,
+            "A folder with fix files of your own, relative to amend.yaml; one with the id of a shipped fix takes its place.",
+        ),
+        may(
+            "digest",
+            Kind::Text,
+            "What `amend catalog list` prints as the catalogue's digest: with any other, amend does not start.",
+        ),
+    ],
+};
+
+static AUDIT: Shape = Shape {
+    name: "the audit trail",
+    fields: &[may(
+        "heads",
+        Kind::Text,
+        "A second place for the ends of the trail, relative to amend.yaml: a file that is only added to, best on another disk.",
+    )],
+};
+
+static FREEZE: Shape = Shape {
+    name: "a freeze window",
+    fields: &[
+        must("begins", Kind::Text, "When it begins, as cron with a time zone: `0 16 * * FRI Europe/Vienna`."),
+        must("lasts", Kind::Text, "How long it lasts: `64h`."),
+        must("why", Kind::Text, "Why."),
+    ],
+};
+
+static GUARDS: Shape = Shape {
+    name: "the guards",
+    fields: &[
+        may("settle", Kind::Text, "How long a problem must have stood before anything begins."),
+        may("undone", Kind::Text, "How long what was undone is left alone."),
+        may("fights", Kind::Whole(1, 100), "How often in a week a problem may come back after it was fixed."),
+        may(
+            "failures",
+            Kind::Whole(1, 10_000),
+            "How many failures in an hour hold back everything that has not begun.",
+        ),
+        may("surge", Kind::Whole(1, 1_000_000), "How many problems of one recommendation in an hour are for a person."),
+        may("new_for", Kind::Text, "How long a recommendation is new, and for a person."),
+        may(
+            "per_hour",
+            Kind::Whole(0, 100_000),
+            "How much may begin to write without being asked about in an hour, counted by reach.",
+        ),
+        may("per_account", Kind::Whole(0, 100_000), "The same in one account."),
+        may("per_rule", Kind::Whole(0, 100_000), "The same for one rule."),
+        may(
+            "managed_tags",
+            TEXTS,
+            "Tags that tell that code manages a resource, beside those that are known: `key` or `key=value`.",
+        ),
+        may("freezes", Kind::List(&Kind::Map(&FREEZE)), "When nothing begins."),
+    ],
+};
+
+static REMEDIATE: Shape = Shape {
+    name: "remediating",
+    fields: &[
+        may(
+            "most",
+            Kind::Word(&["off", "observe", "approve"]),
+            "The most that `amend serve` and `amend sweep` do by themselves, whatever rules say: nothing; plan; plan and ask a person.",
+        ),
+        may(
+            "approve_within",
+            Kind::Text,
+            "How long people have to approve a plan; it is not done then, and stands in the list of remediations.",
+        ),
+        may(
+            "confirm_within",
+            Kind::Text,
+            "How long the source of truth has to report healthy after a fix; nothing new begins meanwhile, and a person is asked then.",
+        ),
+    ],
+};
+
+const ENDPOINT: Field = may(
+    "dangerous_endpoint",
+    Kind::Text,
+    "An address that every call goes to, without TLS if it says so: for tests alone.",
+);
+
+static FACTS: Shape = Shape {
+    name: "facts",
+    fields: &[
+        may("file", Kind::Text, "A file with hierarchy and tags, relative to amend.yaml; what it says counts."),
+        may(
+            "clouds",
+            Kind::OneOrMany(&Kind::Word(&["azure", "aws", "gcp"])),
+            "Clouds that are asked for hierarchy and tags that rules want to know and the file does not say; none, if absent.",
+        ),
+        may("max_age", Kind::Text, "After how long such a fact is read again: `1d`, `12h`."),
+    ],
+};
+
+static AWS: Shape = Shape {
+    name: "AWS",
+    fields: &[
+        may(
+            "role",
+            Kind::Text,
+            "The role to take on in each account, by name; without one, only the account of the credentials at hand is reached.",
+        ),
+        may(
+            "organization",
+            Kind::Text,
+            "The account that the organization is read from, for facts: its management account, or one that it delegated that to; that of the credentials at hand, if absent.",
+        ),
+        may("external_id", Kind::Text, "The external id that the role asks for, where it is in another organization."),
+        may("fips", Kind::Bool, "Whether only FIPS endpoints are used."),
+        may("dual_stack", Kind::Bool, "Whether dual-stack endpoints are used."),
+        ENDPOINT,
+    ],
+};
+
+static AZURE: Shape = Shape {
+    name: "Azure",
+    fields: &[
+        may("cloud", Kind::Word(&["public", "us-government", "china"]), "Which Azure."),
+        may(
+            "client_id",
+            Kind::Text,
+            "The user-assigned identity of the machine, by client id; its own one, if absent.",
+        ),
+        ENDPOINT,
+    ],
+};
+
+static GCP: Shape = Shape {
+    name: "Google Cloud",
+    fields: &[
+        may("impersonate", Kind::Text, "The service account to act as; the credentials' own identity, if absent."),
+        ENDPOINT,
+    ],
+};
+
+static CLOUDS: Shape = Shape {
+    name: "the clouds",
+    fields: &[
+        may("aws", Kind::Map(&AWS), "How AWS is reached."),
+        may("azure", Kind::Map(&AZURE), "How Azure is reached."),
+        may("gcp", Kind::Map(&GCP), "How Google Cloud is reached."),
+    ],
+};
+
+/// The members of `amend.yaml`.
+pub(super) static FILE: Shape = Shape {
+    name: "amend.yaml",
+    fields: &[
+        may("version", Kind::Whole(1, 1), "The version of the format: 1."),
+        may(
+            "tenant",
+            Kind::Text,
+            "The Entra tenant that findings belong to whose source names none (Security Hub, SCC, policy states).",
+        ),
+        may(
+            "listen",
+            Kind::Text,
+            "Address and port of `amend serve`. Only loopback addresses, as there is no authentication yet.",
+        ),
+        may("rules", TEXTS, "Rule files, relative to amend.yaml; the built-in starter rules, if absent."),
+        may("facts", Kind::Map(&FACTS), "What is known beside the events: hierarchy and tags."),
+        may("audit", Kind::Map(&AUDIT), "The audit trail."),
+        may("guards", Kind::Map(&GUARDS), "What keeps a remediation from doing harm."),
+        may("remediate", Kind::Map(&REMEDIATE), "What is done by itself."),
+        may("fixes", Kind::Map(&FIXES), "Fixes beside those that ship with Amend."),
+        may("clouds", Kind::Map(&CLOUDS), "How the clouds are reached."),
+        may("store", Kind::Map(&STORE), "Where Amend remembers."),
+        may(
+            "source_of_truth",
+            Kind::Map(&TRUTH),
+            "Whose word counts where several sources report one problem; Defender's, if absent.",
+        ),
+        may("limits", Kind::Map(&LIMITS), "How much a delivery may hold."),
+        may("event_grid", Kind::Map(&EVENT_GRID), "How Event Grid's handshake is answered."),
+        may("cloud_events", Kind::Map(&CLOUD_EVENTS), "How the CloudEvents handshake is answered."),
+        may("log", Kind::Map(&LOG), "What is logged."),
+    ],
+};
+
+/// The defaults, by path.
+pub(super) const DEFAULTS: &[(&str, &str)] = &[
+    ("tenant", "-"),
+    ("listen", "127.0.0.1:8080"),
+    ("rules", "(built-in starter rules)"),
+    ("facts.file", "(none)"),
+    ("facts.clouds", "(none)"),
+    ("facts.max_age", "1d"),
+    ("audit.heads", "(none)"),
+    ("remediate.most", "off"),
+    ("guards.settle", "30m"),
+    ("guards.undone", "30d"),
+    ("guards.fights", "2"),
+    ("guards.failures", "3"),
+    ("guards.surge", "25"),
+    ("guards.new_for", "7d"),
+    ("guards.per_hour", "10"),
+    ("guards.per_account", "5"),
+    ("guards.per_rule", "10"),
+    ("guards.managed_tags", "(those that are known)"),
+    ("remediate.approve_within", "7d"),
+    ("remediate.confirm_within", "24h"),
+    ("fixes.folder", "(none)"),
+    ("fixes.digest", "(any)"),
+    ("clouds.aws.role", "(none)"),
+    ("clouds.aws.organization", "(none)"),
+    ("clouds.aws.external_id", "(none)"),
+    ("clouds.aws.fips", "false"),
+    ("clouds.aws.dual_stack", "false"),
+    ("clouds.aws.dangerous_endpoint", "(none)"),
+    ("clouds.azure.cloud", "public"),
+    ("clouds.azure.client_id", "(none)"),
+    ("clouds.azure.dangerous_endpoint", "(none)"),
+    ("clouds.gcp.impersonate", "(none)"),
+    ("clouds.gcp.dangerous_endpoint", "(none)"),
+    ("store.path", ".amend/amend.db"),
+    ("store.url", "(none)"),
+    ("store.connections", "8"),
+    ("store.pooler", "false"),
+    ("source_of_truth.azure", "defender"),
+    ("source_of_truth.aws", "defender"),
+    ("source_of_truth.gcp", "defender"),
+    ("limits.bytes", "16777216"),
+    ("limits.nesting", "64"),
+    ("limits.records", "10000"),
+    ("event_grid.subscriptions", "(any)"),
+    ("cloud_events.origins", "(any)"),
+    ("log.level", "warn"),
+    ("log.format", "human"),
+];
+
+/// A member, by its path.
+pub(super) fn field(name: &str) -> Option<&'static Field> {
+    let mut shape = &FILE;
+    let mut found = None;
+    for part in name.split('.') {
+        let field = shape.fields.iter().find(|field| field.name == part)?;
+        if let Kind::Map(below) = &field.kind {
+            shape = below;
+        }
+        found = Some(field);
+    }
+    found
+}
+
+/// The sentence of a member.
+pub(super) fn doc_of(name: &str) -> &'static str {
+    field(name).map_or("", |field| field.doc)
+}

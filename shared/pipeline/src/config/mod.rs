@@ -1,0 +1,343 @@
+//! Configuration: `amend.yaml`, overridden by `AMEND__SECTION__KEY` in the environment.
+//!
+//! Every option has a safe default. The only file that reads the environment.
+
+mod members;
+mod reader;
+
+use std::path::{Path, PathBuf};
+
+use amend_catalog::{Mistakes, SourceText, mistakes::Collector, shape, yaml::Node};
+use amend_cloud::{
+    aws::AwsSettings,
+    azure::{AzureCloud, AzureSettings},
+    gcp::GcpSettings,
+};
+use amend_domain::{AccountId, Cloud, Source, TenantId, Timeframe, problem::SourceOfTruth, rule::Mode};
+use amend_events::Limits;
+use amend_store::{Place, Server};
+use jiff::SignedDuration;
+use serde::Serialize;
+
+use self::reader::Reader;
+use crate::{fixer, guard};
+
+/// The configuration, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The tenant of sources that name none.
+    pub tenant: TenantId,
+    /// Where `serve` listens.
+    pub listen: String,
+    /// Rule files; empty means the starter rules.
+    pub rules: Vec<PathBuf>,
+    /// The facts file.
+    pub facts: Option<PathBuf>,
+    /// Clouds that are asked for facts.
+    pub fact_clouds: Vec<Cloud>,
+    /// After how long a fact is read again.
+    pub fact_age: SignedDuration,
+    /// The account that the AWS organization is read from.
+    pub aws_organization: Option<AccountId>,
+    /// The second place for the ends of the audit trail.
+    pub audit_heads: Option<PathBuf>,
+    /// What is done by itself.
+    pub remediate: fixer::Limits,
+    /// The folder with fixes of one's own.
+    pub fix_folder: Option<PathBuf>,
+    /// The digest that the catalogue must have.
+    pub fix_digest: Option<String>,
+    /// How AWS is reached.
+    pub aws: AwsSettings,
+    /// How Azure is reached.
+    pub azure: AzureSettings,
+    /// How Google Cloud is reached.
+    pub gcp: GcpSettings,
+    /// Where the store is.
+    pub store: Place,
+    /// Whose word counts, where it is not Defender's.
+    pub truths: Vec<(Cloud, SourceOfTruth)>,
+    /// How much a delivery may hold.
+    pub limits: Limits,
+    /// Event subscriptions whose handshake is answered; empty means any.
+    pub event_subscriptions: Vec<String>,
+    /// Origins that may deliver CloudEvents; empty means any.
+    pub cloud_event_origins: Vec<String>,
+    /// How much is logged.
+    pub log_level: String,
+    /// Whether the log is JSON.
+    pub log_json: bool,
+    /// Each option, with its value and where that comes from.
+    pub options: Vec<ConfigOption>,
+}
+
+/// One option, for `amend config explain`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConfigOption {
+    /// Its path: `limits.bytes`.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// Where that comes from: `default`, the file with its line, or the environment variable.
+    pub from: String,
+    /// What it is for.
+    pub doc: &'static str,
+}
+
+/// The variables of the environment that override `amend.yaml`.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+pub fn environment() -> Vec<(String, String)> {
+    let mut list: Vec<(String, String)> = std::env::vars().filter(|(name, _)| name.starts_with("AMEND__")).collect();
+    list.sort();
+    list
+}
+
+/// Reads a configuration: the text of `amend.yaml`, if there is one, and the environment.
+///
+/// `folder` is the one that relative paths are relative to.
+///
+/// # Errors
+/// Every mistake in both.
+pub fn load(
+    file: Option<&SourceText>,
+    folder: &Path,
+    environment: &[(String, String)],
+) -> Result<(Config, Mistakes), Mistakes> {
+    let mut reader = Reader::new(file, environment);
+    let mut config = Config::new(folder);
+    config.read_service(&mut reader, folder);
+    config.read_facts(&mut reader, folder);
+    config.audit_heads = reader.text("audit.heads").map(|path| folder.join(path));
+    config.read_remediating(&mut reader);
+    config.fix_folder = reader.text("fixes.folder").map(|path| folder.join(path));
+    config.fix_digest = reader.text("fixes.digest");
+    config.read_clouds(&mut reader);
+    config.store = store(&mut reader, folder);
+    config.read_events(&mut reader);
+    if let Some(level) = reader.parse("log.level", "one of error, warn, info, debug, trace", level) {
+        config.log_level = level;
+    }
+    config.log_json = reader.text("log.format").is_some_and(|format| format == "json");
+    let begins: Vec<&str> = config.remediate.guards.freezes.iter().map(|freeze| freeze.begins.as_str()).collect();
+    let begins = if begins.is_empty() { "(none)".into() } else { begins.join(", ") };
+    reader.show_before("guards.managed_tags", "guards.freezes", begins);
+    let (options, mistakes) = reader.finish();
+    config.options = options;
+    mistakes.into_result(Some(config))
+}
+
+impl Config {
+    /// The defaults.
+    fn new(folder: &Path) -> Self {
+        Self {
+            tenant: TenantId::new(""),
+            listen: "127.0.0.1:8080".into(),
+            rules: Vec::new(),
+            facts: None,
+            fact_clouds: Vec::new(),
+            fact_age: SignedDuration::from_hours(24),
+            aws_organization: None,
+            audit_heads: None,
+            remediate: fixer::Limits::default(),
+            fix_folder: None,
+            fix_digest: None,
+            aws: AwsSettings::default(),
+            azure: AzureSettings::default(),
+            gcp: GcpSettings::default(),
+            store: Place::File(folder.join(".amend/amend.db")),
+            truths: Vec::new(),
+            limits: Limits::default(),
+            event_subscriptions: Vec::new(),
+            cloud_event_origins: Vec::new(),
+            log_level: "warn".into(),
+            log_json: false,
+            options: Vec::new(),
+        }
+    }
+
+    fn read_service(&mut self, reader: &mut Reader, folder: &Path) {
+        if let Some(tenant) = reader.text("tenant") {
+            self.tenant = TenantId::new(tenant.trim_matches('-'));
+        }
+        let hint = "amend listens on 127.0.0.1 or [::1] only, as there is no authentication yet: `127.0.0.1:8080`";
+        if let Some(listen) = reader.parse("listen", hint, loopback) {
+            self.listen = listen;
+        }
+        let rules = reader.texts("rules").unwrap_or_default();
+        self.rules = rules.iter().map(|path| folder.join(path)).collect();
+    }
+
+    fn read_facts(&mut self, reader: &mut Reader, folder: &Path) {
+        self.facts = reader.text("facts.file").map(|path| folder.join(path));
+        self.fact_clouds = reader.parse_all("facts.clouds", "one of azure, aws, gcp", cloud).unwrap_or_default();
+        let minute = SignedDuration::from_mins(1);
+        reader.duration("facts.max_age", minute, "write it as `1d` or `12h`", &mut self.fact_age);
+    }
+
+    fn read_remediating(&mut self, reader: &mut Reader) {
+        let most = reader.parse("remediate.most", "one of off, observe, approve", most);
+        self.remediate.most = most.flatten();
+        let guards = &mut self.remediate.guards;
+        for (name, slot) in [
+            ("guards.per_hour", &mut guards.per_hour),
+            ("guards.per_account", &mut guards.per_account),
+            ("guards.per_rule", &mut guards.per_rule),
+            ("guards.failures", &mut guards.failures),
+            ("guards.surge", &mut guards.surge),
+            ("guards.fights", &mut guards.fights),
+        ] {
+            reader.whole(name, slot);
+        }
+        guards.managed_tags =
+            reader.parse_all("guards.managed_tags", "write it as `name` or `name=value`", tag).unwrap_or_default();
+        let freezes = reader.root.get("guards").and_then(|guards| guards.get("freezes"));
+        let freezes = freezes.map(Node::elements).unwrap_or_default().iter();
+        guards.freezes = freezes.filter_map(|node| freeze(node, &mut reader.mistakes)).collect();
+        let (none, hour) = (SignedDuration::ZERO, SignedDuration::from_hours(1));
+        for (name, least, slot) in [
+            ("guards.settle", none, &mut guards.settle),
+            ("guards.undone", none, &mut guards.undone),
+            ("guards.new_for", none, &mut guards.new_for),
+            // A person, and a source, must have the time to answer.
+            ("remediate.approve_within", hour, &mut self.remediate.approve_within),
+            ("remediate.confirm_within", hour, &mut self.remediate.confirm_within),
+        ] {
+            reader.duration(name, least, "write it as `24h`", slot);
+        }
+    }
+
+    fn read_clouds(&mut self, reader: &mut Reader) {
+        self.aws.role = reader.text("clouds.aws.role");
+        let account = |text: &str| AccountId::aws(text.trim()).ok_or_else(|| format!("`{text}` is no account of AWS"));
+        self.aws_organization = reader.parse("clouds.aws.organization", "write its twelve digits, in quotes", account);
+        self.aws.external_id = reader.text("clouds.aws.external_id");
+        reader.flag("clouds.aws.fips", &mut self.aws.fips);
+        reader.flag("clouds.aws.dual_stack", &mut self.aws.dual_stack);
+        let azure = |word: &str| AzureCloud::parse(word).ok_or_else(|| format!("`{word}` is no cloud of Azure"));
+        if let Some(cloud) = reader.parse("clouds.azure.cloud", "one of public, us-government, china", azure) {
+            self.azure.cloud = cloud;
+        }
+        self.azure.client_id = reader.text("clouds.azure.client_id");
+        self.gcp.impersonate = reader.text("clouds.gcp.impersonate");
+        for (name, slot) in [
+            ("clouds.aws.dangerous_endpoint", &mut self.aws.dangerous_endpoint),
+            ("clouds.azure.dangerous_endpoint", &mut self.azure.dangerous_endpoint),
+            ("clouds.gcp.dangerous_endpoint", &mut self.gcp.dangerous_endpoint),
+        ] {
+            *slot = reader.parse(name, "write it as `http://127.0.0.1:5000`", address);
+        }
+    }
+
+    fn read_events(&mut self, reader: &mut Reader) {
+        for (cloud, name) in [
+            (Cloud::Azure, "source_of_truth.azure"),
+            (Cloud::Aws, "source_of_truth.aws"),
+            (Cloud::Gcp, "source_of_truth.gcp"),
+        ] {
+            let source = reader.parse(name, "one of defender, policy-state, security-hub, scc", source);
+            self.truths.extend(source.map(|source| (cloud, SourceOfTruth(source))));
+        }
+        reader.whole("limits.bytes", &mut self.limits.bytes);
+        reader.whole("limits.nesting", &mut self.limits.nesting);
+        reader.whole("limits.records", &mut self.limits.records);
+        self.event_subscriptions = reader.texts("event_grid.subscriptions").unwrap_or_default();
+        self.cloud_event_origins = reader.texts("cloud_events.origins").unwrap_or_default();
+    }
+}
+
+/// Where the store is: a server, where one is named.
+fn store(reader: &mut Reader, folder: &Path) -> Place {
+    let path = reader.text("store.path");
+    let hint = "write it as `postgres://user@host:5432/database`";
+    let both = path.is_some();
+    let server = reader.parse("store.url", hint, |url| {
+        if both {
+            return Err("both `store.path` and `store.url` are given: the store is in one place".into());
+        }
+        Server::new(url).map_err(|why| format!("`store.url` cannot be used: {why}"))
+    });
+    if let Some(server) = &server {
+        reader.show_as(server.to_string());
+    }
+    let (mut connections, mut pooler) = (8, false);
+    reader.whole("store.connections", &mut connections);
+    reader.flag("store.pooler", &mut pooler);
+    match server {
+        Some(server) => Place::Server(server.with(connections, pooler)),
+        None => Place::File(folder.join(path.as_deref().unwrap_or(".amend/amend.db"))),
+    }
+}
+
+fn loopback(text: &str) -> Result<String, String> {
+    match text.parse::<std::net::SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(text.to_owned()),
+        Ok(_) => Err(format!("`{text}` is not a loopback address")),
+        Err(_) => Err(format!("`{text}` is no address with a port")),
+    }
+}
+
+fn cloud(word: &str) -> Result<Cloud, String> {
+    let cloud = Cloud::parse(word).filter(|cloud| *cloud != Cloud::Other);
+    cloud.ok_or_else(|| format!("`{word}` is no cloud"))
+}
+
+/// INVARIANT: nothing is written without a person's word until the guards are there.
+fn most(word: &str) -> Result<Option<Mode>, String> {
+    let mode = Mode::parse(word).filter(|mode| *mode < Mode::Enforce);
+    if mode.is_some() || word == "off" { Ok(mode) } else { Err(format!("`{word}` is nothing that can be done")) }
+}
+
+fn tag(text: &str) -> Result<String, String> {
+    let name = text.split('=').next().unwrap_or_default().trim();
+    if name.is_empty() { Err("a tag without a name matches nothing".into()) } else { Ok(text.to_owned()) }
+}
+
+fn address(url: &str) -> Result<String, String> {
+    let whole = url.starts_with("http://") || url.starts_with("https://");
+    if whole { Ok(url.to_owned()) } else { Err(format!("`{url}` is no address")) }
+}
+
+fn source(word: &str) -> Result<Source, String> {
+    let all = [Source::Defender, Source::PolicyState, Source::SecurityHub, Source::Scc];
+    all.into_iter().find(|source| source.as_str() == word).ok_or_else(|| format!("`{word}` is no source"))
+}
+
+fn level(word: &str) -> Result<String, String> {
+    let known = ["error", "warn", "info", "debug", "trace"].contains(&word);
+    if known { Ok(word.to_owned()) } else { Err(format!("`{word}` is no level")) }
+}
+
+/// A freeze window; nothing, where it has a mistake.
+fn freeze(node: &Node, mistakes: &mut Collector) -> Option<guard::Freeze> {
+    let (begins, lasts) = (node.get("begins")?, node.get("lasts")?);
+    let text = mistakes.text(begins);
+    if let Err(error) = cronexpr::parse_crontab(&text) {
+        let error = error.to_string();
+        let line = error.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+        let hint = "five fields and a time zone: `0 16 * * FRI Europe/Vienna`";
+        mistakes.error(begins, format!("`{text}` is no time that comes again: {line}"), Some(hint.into()));
+        return None;
+    }
+    match Timeframe::parse(&mistakes.text(lasts)) {
+        Ok(time) if time.seconds() < 60 => {
+            mistakes.error(lasts, "a freeze lasts a minute at least", Some("write it as `64h`".into()));
+            None
+        }
+        Ok(time) => Some(guard::Freeze {
+            begins: text,
+            lasts: SignedDuration::from_secs(time.seconds()),
+            why: node.get("why").map(|why| mistakes.text(why)).unwrap_or_default(),
+        }),
+        Err(error) => {
+            mistakes.error(lasts, error.to_string(), Some("write it as `64h`".into()));
+            None
+        }
+    }
+}
+
+/// The JSON Schema of `amend.yaml`.
+#[must_use]
+pub fn json_schema() -> serde_json::Value {
+    shape::json_schema(&members::FILE, "Amend configuration")
+}

@@ -1,0 +1,84 @@
+//! The audit trail, inside the transactions that its records belong to.
+
+use amend_domain::{
+    AccountId, Problem, ResourceId,
+    audit::{Entry, Head, Record},
+    guard::Hold,
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{
+    StoreError,
+    body::write,
+    database::{Tx, values},
+    postgres::Lock,
+    sql,
+};
+
+/// Adds records to the end of the trail. A transaction does so last: from then on others wait for it.
+pub(crate) async fn add(tx: &mut Tx, entries: Vec<Entry>) -> Result<(), StoreError> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    tx.lock(Lock::Trail).await?;
+    let mut head = head(tx).await?;
+    let mut rows = Vec::new();
+    for entry in entries {
+        let record =
+            Record::after(&head, entry).map_err(|source| StoreError::Damaged { what: "the audit trail", source })?;
+        rows.extend(values![
+            i64::try_from(record.seq).unwrap_or(i64::MAX),
+            record.entry.at,
+            record.entry.subject.to_string(),
+            record.entry.resource.as_ref().map(|resource| resource.as_str().to_owned()),
+            record.entry.account.as_ref().map(|account| account.as_str().to_owned()),
+            record.digest.to_string(),
+            write("the audit trail", &record)?,
+        ]);
+        head = Head { seq: record.seq, digest: record.digest };
+    }
+    tx.insert(&sql::ADD_AUDIT, &rows).await.map(drop)
+}
+
+/// The end of the trail.
+pub(crate) async fn head(tx: &mut Tx) -> Result<Head, StoreError> {
+    let Some(last) = tx.row(sql::LAST_AUDIT, &[]).await? else { return Ok(Head::default()) };
+    Ok(Head { seq: u64::try_from(last.get::<i64>(0)?).unwrap_or_default(), digest: last.get::<&str>(1)?.into() })
+}
+
+/// Somebody holds something, or lets it go.
+pub(crate) fn held(at: Timestamp, who: &str, what: &str, hold: &Hold) -> Entry {
+    let id = ResourceId::new(&hold.on);
+    let known = id.cloud() != amend_domain::Cloud::Other;
+    Entry {
+        at,
+        who: who.into(),
+        what: what.into(),
+        subject: hold.id.clone(),
+        resource: known.then_some(id),
+        account: AccountId::azure(&hold.on)
+            .or_else(|| AccountId::aws(hold.on.strip_prefix("aws:")?))
+            .or_else(|| AccountId::gcp(hold.on.strip_prefix("gcp:projects/")?)),
+        detail: json!({ "on": hold.on, "until": hold.until, "why": hold.why }),
+    }
+}
+
+/// Somebody lets a problem leave the backlog.
+pub(crate) fn let_go(at: Timestamp, by: &str, problem: &Problem) -> Entry {
+    Entry {
+        at,
+        who: by.into(),
+        what: "backlog.release".into(),
+        subject: problem.id.as_str().into(),
+        resource: Some(problem.resource.id.clone()),
+        account: problem.resource.account.clone(),
+        detail: json!({ "setting": problem.setting, "rule": problem.decision.rule }),
+    }
+}
+
+/// Somebody used the stop switch.
+pub(crate) fn switched(at: Timestamp, by: &str, what: &str, why: &str) -> Entry {
+    let detail = if why.is_empty() { Value::Null } else { json!({ "why": why }) };
+    Entry { at, who: by.into(), what: what.into(), subject: "everything".into(), resource: None, account: None, detail }
+}

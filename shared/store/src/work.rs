@@ -1,0 +1,225 @@
+//! Work, leases and remediations, inside the transactions that they belong to.
+
+use std::collections::BTreeSet;
+
+use amend_domain::{
+    AccountId, ProblemId, RuleId,
+    audit::Entry,
+    guard::{About, Tally},
+    plan::{MadeOutcome, Remediation, State},
+    rule::Mode,
+    work::{After, Lease, Stop, Work, WorkKind},
+};
+use jiff::Timestamp;
+
+use crate::{
+    StoreError,
+    body::{read_all, read_one, write},
+    database::{Row, Tx, Value, values},
+    postgres::Lock,
+    sql,
+};
+
+/// What goes on comes before what has not begun.
+const FIRST: i64 = 1_000_000;
+
+/// When what was only shown is looked at again.
+const AGAIN: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+
+/// Puts work into the queue: about what, how urgent, and when.
+pub(crate) async fn put_all<'s>(
+    tx: &mut Tx,
+    kind: WorkKind,
+    work: impl Iterator<Item = (&'s str, i64, Timestamp)>,
+) -> Result<(), StoreError> {
+    let row = |(subject, rank, due): (&'s str, i64, Timestamp)| {
+        values![kind.key(subject), kind.as_str(), subject, rank, due, 0_i64, 0_i64, 0_i64]
+    };
+    let rows: Vec<Value<'s>> = work.flat_map(row).collect();
+    tx.insert(&sql::PUT_WORK, &rows).await.map(drop)
+}
+
+async fn put(tx: &mut Tx, kind: WorkKind, subject: &str, rank: i64, due: Timestamp) -> Result<(), StoreError> {
+    put_all(tx, kind, std::iter::once((subject, rank, due))).await
+}
+
+/// Takes work out of the queue.
+pub(crate) async fn drop_all(tx: &mut Tx, keys: &[String]) -> Result<(), StoreError> {
+    let keys: Vec<_> = keys.iter().map(Value::from).collect();
+    tx.pick(&sql::DROP_WORK, &keys).await.map(drop)
+}
+
+/// Confirms what was set for problems that their source says are healthy by now. Returns what is to be added
+/// to the audit trail.
+///
+/// Whoever changes a remediation of a problem has the problem's lock, and so has this transaction.
+pub(crate) async fn confirm(
+    tx: &mut Tx,
+    healthy: &BTreeSet<ProblemId>,
+    now: Timestamp,
+) -> Result<Vec<Entry>, StoreError> {
+    let wanted: Vec<_> = healthy.iter().map(|id| Value::from(id.as_str())).collect();
+    let set = tx.pick(&sql::PICK_UNCONFIRMED, &wanted).await?;
+    let mut set: Vec<Remediation> = read_all("remediations", &set)?;
+    set.sort_by(|a, b| a.id.cmp(&b.id));
+    let keys: Vec<_> = set.iter().map(|r| WorkKind::Advance.key(&r.id)).collect();
+    drop_all(tx, &keys).await?;
+    let mut entries = Vec::with_capacity(set.len());
+    for mut r in set {
+        r.state = State::Healthy;
+        r.revision = r.revision.saturating_add(1);
+        r.changed = now;
+        (r.due, r.why) = (None, None);
+        put_remediation(tx, &r).await?;
+        entries.push(Entry::of(&r));
+    }
+    Ok(entries)
+}
+
+/// Waits for others that are at the same resource or problem.
+pub(crate) async fn lock(tx: &mut Tx, r: &Remediation) -> Result<(), StoreError> {
+    tx.lock(Lock::Switched).await?;
+    let names: Vec<_> =
+        std::iter::once(r.plan.at.resource.as_str()).chain(r.problem.as_ref().map(ProblemId::as_str)).collect();
+    tx.lock(Lock::Names(&names)).await
+}
+
+/// Writes a remediation over what is kept of it.
+pub(crate) async fn put_remediation(tx: &mut Tx, r: &Remediation) -> Result<(), StoreError> {
+    let revision = i64::try_from(r.revision).unwrap_or(i64::MAX);
+    let body = write("remediations", r)?;
+    let done = if revision == 1 {
+        let reach = r.plan.affected.as_ref().map_or(1, |all| i64::try_from(all.len()).unwrap_or(i64::MAX)).max(1);
+        let values = values![
+            &*r.id,
+            r.plan.at.resource.as_str(),
+            &*r.plan.fix,
+            r.state.as_str(),
+            revision,
+            r.begun,
+            r.due,
+            body,
+            r.problem.as_ref().map(ProblemId::as_str),
+            r.mode.map(Mode::as_str),
+            r.plan.at.account.as_ref().map(AccountId::as_str),
+            r.rule.as_ref().map(RuleId::as_str),
+            reach,
+            r.changed,
+        ];
+        tx.run(sql::ADD_REMEDIATION, &values).await?
+    } else {
+        let undoing = r.state == State::Undoing;
+        let values = values![&*r.id, r.state.as_str(), revision, r.due, body, r.changed, undoing];
+        tx.run(sql::PUT_REMEDIATION, &values).await?
+    };
+    if done == 1 { Ok(()) } else { Err(StoreError::Overtaken { id: r.id.to_string() }) }
+}
+
+/// INVARIANT: whoever has lost the lease keeps nothing, and so writes nothing.
+pub(crate) async fn renew(tx: &mut Tx, r: &Remediation, lease: &Lease, until: Timestamp) -> Result<(), StoreError> {
+    let done = tx.run(sql::RENEW_WORK, &values![&lease.key, &lease.holder, lease.fence, until]).await?;
+    if done == 1 { Ok(()) } else { Err(StoreError::Overtaken { id: r.id.to_string() }) }
+}
+
+/// INVARIANT: nothing is about to be sent while everything is stopped.
+pub(crate) async fn not_stopped(tx: &mut Tx, r: &Remediation) -> Result<(), StoreError> {
+    let sending = r.made.last().is_some_and(|made| made.outcome == MadeOutcome::Sent);
+    // One that is asked for, and one that was and writes nothing yet.
+    let begins = r.revision == 1 && r.state == State::Planned || r.state == State::Applying && r.made.is_empty();
+    match stopped(tx).await? {
+        Some(stop) if sending || begins => Err(StoreError::Stopped(stop)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether everything is stopped.
+pub(crate) async fn stopped(tx: &mut Tx) -> Result<Option<Stop>, StoreError> {
+    read_one("stops", tx.row(sql::GET_STOP, &[]).await?)
+}
+
+/// Ends a piece of work with a remediation that came of it, and has that go on.
+pub(crate) async fn hand_over(tx: &mut Tx, r: &Remediation, from: &Lease) -> Result<(), StoreError> {
+    // What was only shown is looked at again: more may be allowed by then.
+    let done = if r.state == State::Observed {
+        let next = r.begun.saturating_add(AGAIN).unwrap_or(Timestamp::MAX);
+        let values = values![&from.key, &from.holder, from.fence, next, true, None::<i64>, None::<&str>];
+        tx.run(sql::LEAVE_WORK, &values).await?
+    } else {
+        tx.run(sql::FINISH_WORK, &values![&from.key, &from.holder, from.fence]).await?
+    };
+    if done != 1 {
+        return Err(StoreError::Overtaken { id: r.id.to_string() });
+    }
+    match (r.state, r.until) {
+        (State::Planned, _) => put(tx, WorkKind::Advance, &r.id, FIRST, r.begun).await,
+        // Where nobody says anything, that ends, too.
+        (State::AwaitingApproval, Some(until)) => put(tx, WorkKind::Advance, &r.id, FIRST, until).await,
+        _ => Ok(()),
+    }
+}
+
+/// Ends a lease.
+pub(crate) async fn leave(tx: &mut Tx, lease: &Lease, after: &After, now: Timestamp) -> Result<(), StoreError> {
+    let finish = values![&lease.key, &lease.holder, lease.fence];
+    let (due, got_on, parked, why) = match after {
+        After::Done => return tx.run(sql::FINISH_WORK, &finish).await.map(drop),
+        After::Afresh { problem, at } => {
+            if tx.run(sql::FINISH_WORK, &finish).await? == 1 {
+                put(tx, WorkKind::Remedy, problem, 0, *at).await?;
+            }
+            return Ok(());
+        }
+        After::Later { at } => (*at, true, None, None),
+        After::Held { at, why } => (*at, true, None, Some(why.as_str())),
+        After::Again { at, why } => (*at, false, None, Some(why.as_str())),
+        After::Parked { why } => (now, false, Some(now), Some(why.as_str())),
+    };
+    let values = values![&lease.key, &lease.holder, lease.fence, due, got_on, parked, why];
+    tx.run(sql::LEAVE_WORK, &values).await.map(drop)
+}
+
+/// Reads a piece of work, and the number of its lease.
+pub(crate) fn work_of(row: &Row) -> Result<(Work, i64), StoreError> {
+    let time = |micros: i64| Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX);
+    let kind: &str = row.get(1)?;
+    let until: i64 = row.get(5)?;
+    let kind = WorkKind::parse(kind).ok_or_else(|| {
+        let source = serde::de::Error::custom(format!("`{kind}` is no kind of work"));
+        StoreError::Damaged { what: "work", source }
+    })?;
+    let work = Work {
+        key: row.get(0)?,
+        kind,
+        subject: row.get(2)?,
+        due: time(row.get(3)?),
+        attempts: u32::try_from(row.get::<i64>(4)?).unwrap_or(u32::MAX),
+        taken_until: (until > 0).then(|| time(until)),
+        parked: row.get::<Option<i64>>(6)?.map(time),
+        why: row.get(7)?,
+    };
+    Ok((work, row.get(8)?))
+}
+
+/// What was done and seen lately.
+pub(crate) async fn tally(tx: &mut Tx, about: &About<'_>) -> Result<Tally, StoreError> {
+    let count = |row: Option<&Row>, column| -> Result<u64, StoreError> {
+        let number: i64 = row.map_or(Ok(0), |row| row.get(column))?;
+        Ok(u64::try_from(number).unwrap_or_default())
+    };
+    let surge = tx.row(sql::SURGE, &values![about.setting, about.since]).await?;
+    let first = tx.row(sql::FIRST_SEEN, &values![about.setting]).await?;
+    let first: Option<i64> = first.map(|row| row.get(0)).transpose()?;
+    let failed = tx.row(sql::FAILURES, &values![about.since]).await?;
+    let account = about.account.map(AccountId::as_str);
+    let begun = tx.row(sql::BEGUN, &values![about.since, account, about.rule.map(RuleId::as_str)]).await?;
+    let holds = tx.rows(sql::HOLDS_ON, &values![about.assessed, about.changed, account, about.now]).await?;
+    Ok(Tally {
+        surge: count(surge.as_ref(), 0)?,
+        first_seen: first.and_then(|micros| Timestamp::from_microsecond(micros).ok()),
+        failed: count(failed.as_ref(), 0)?,
+        begun: count(begun.as_ref(), 0)?,
+        begun_in_account: count(begun.as_ref(), 1)?,
+        begun_for_rule: count(begun.as_ref(), 2)?,
+        holds: read_all("holds", &holds)?,
+    })
+}
