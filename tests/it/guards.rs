@@ -321,6 +321,27 @@ async fn failures_a_surge_and_budgets_hold_back_what_has_not_begun() {
     silent(&bench_, &second).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_holds_however_many_begin_at_once() {
+    let bench = bench("enforce", Mode::Enforce).await.guarded(guard::Settings { per_hour: 3, ..mild() });
+    let subjects: Vec<Subject> = (0..10).map(|_| storage()).collect();
+    for subject in &subjects {
+        bench.report(subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    }
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let fixer = bench.fixer.another();
+        workers.spawn(async move { while fixer.work(None).await.expect("the store answers").is_some() {} });
+    }
+    workers.join_all().await;
+    bench.work().await;
+    assert_eq!(subjects.iter().filter(|subject| is_secure(subject)).count(), 3);
+    let held = bench.store().work(100).await.expect("listed");
+    let held: Vec<_> =
+        held.iter().filter_map(|work| work.why.as_deref()).filter(|why| why.starts_with("budget")).collect();
+    assert_eq!(held.len(), 7, "{held:?}");
+}
+
 #[tokio::test]
 async fn what_changes_between_approval_and_write_is_seen() {
     type Arrange = fn(&Subject);

@@ -57,14 +57,44 @@ pub struct Tally {
     pub first_seen: Option<Timestamp>,
     /// Remediations that failed or were parked.
     pub failed: u64,
-    /// What was begun by itself to be written, with its reach: in all,
-    pub begun: u64,
-    /// in the account,
-    pub begun_in_account: u64,
-    /// and for the rule.
-    pub begun_for_rule: u64,
+    /// What was begun by itself to be written.
+    pub begun: Begun,
     /// Holds that cover the resource.
     pub holds: Vec<Hold>,
+}
+
+/// What begins to write by itself, counted by reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Begun {
+    /// In all.
+    pub all: u64,
+    /// In one account.
+    pub in_account: u64,
+    /// For one rule.
+    pub for_rule: u64,
+}
+
+/// How much may begin to write by itself since a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Since when it is counted.
+    pub since: Timestamp,
+    /// The most.
+    pub most: Begun,
+}
+
+impl Budget {
+    /// Why something of this reach would be too much after what was begun; nothing, where it fits.
+    #[must_use]
+    pub fn exceeded(&self, begun: &Begun, reach: u64) -> Option<String> {
+        let each = [
+            ("in all", begun.all, self.most.all),
+            ("in the account", begun.in_account, self.most.in_account),
+            ("for the rule", begun.for_rule, self.most.for_rule),
+        ];
+        let (what, begun, most) = each.into_iter().find(|(_, begun, most)| begun.saturating_add(reach) > *most)?;
+        Some(format!("{begun} were begun {what} within an hour, this reaches {reach}, and {most} may be"))
+    }
 }
 
 /// Nothing is done about a resource or an account until a day: a person said so.

@@ -164,11 +164,16 @@ impl Fixer {
             until: (mode == Mode::Approve).then(|| add(self.now(), self.limits.approve_within)),
         };
         let remedy = self.remedy(file, plan.at.clone(), &plan.params)?;
-        let first = FirstRecord { store: self.store(), from: lease };
+        let budget = self.limits.guards.budget(self.now());
+        let first = FirstRecord { store: self.store(), from: lease, budget };
         match remedy.begin(&self.next_id(), plan, asked, &first).await {
             Ok(_) => Ok(After::Done),
             // Another remediation of the resource goes on: it may do this, too.
             Err(RemedyError::Store(StoreError::Overtaken { .. })) => Ok(After::Later { at: add(self.now(), LATER) }),
+            // Others began as much as may be since the guards were asked.
+            Err(RemedyError::Store(StoreError::Spent { why })) => {
+                Ok(After::Held { at: add(self.now(), guard::SPENT), why: format!("budget: {why}") })
+            }
             Err(error) => Err(error.into()),
         }
     }

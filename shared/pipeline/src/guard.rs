@@ -8,7 +8,7 @@ use amend_cloud::{CallError, Cloud, FactSource, Place};
 use amend_domain::{
     Cloud as CloudName, Problem, Resource,
     facts::Need,
-    guard::{About, Check, Says, Tally},
+    guard::{About, Begun, Budget, Check, Says, Tally},
     plan::{Plan, Remediation, State},
     thing::Thing,
 };
@@ -75,6 +75,21 @@ impl Default for Settings {
     }
 }
 
+/// When to look again where a budget is spent.
+pub(crate) const SPENT: SignedDuration = SignedDuration::from_mins(10);
+
+impl Settings {
+    /// How much may begin by itself in the hour before `now`.
+    pub(crate) fn budget(&self, now: Timestamp) -> Budget {
+        let most = Begun { all: self.per_hour, in_account: self.per_account, for_rule: self.per_rule };
+        Budget { since: an_hour_before(now), most }
+    }
+}
+
+fn an_hour_before(now: Timestamp) -> Timestamp {
+    now.saturating_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN)
+}
+
 impl Freeze {
     /// Until when it lasts, where it does now.
     fn until(&self, now: Timestamp) -> Option<Timestamp> {
@@ -115,7 +130,7 @@ pub(crate) fn about<'a>(problem: &'a Problem, plan: &'a Plan, now: Timestamp) ->
         changed: plan.at.resource.as_str(),
         account: plan.at.account.as_ref().or(problem.resource.account.as_ref()),
         rule: problem.decision.rule.as_ref(),
-        since: now.saturating_sub(SignedDuration::from_hours(1)).unwrap_or(Timestamp::MIN),
+        since: an_hour_before(now),
         now,
     }
 }
@@ -218,20 +233,11 @@ fn surge(sight: &Sight<'_>) -> Check {
 
 fn budget(sight: &Sight<'_>) -> Check {
     let reach = reach(sight.plan);
-    let (tally, settings) = (sight.tally, sight.settings);
-    let budgets = [
-        ("in all", tally.begun, settings.per_hour),
-        ("in the account", tally.begun_in_account, settings.per_account),
-        ("for the rule", tally.begun_for_rule, settings.per_rule),
-    ];
-    for (what, begun, most) in budgets {
-        if begun.saturating_add(reach) > most {
-            let until = add(sight.now, SignedDuration::from_mins(10));
-            let why = format!("{begun} were begun {what} within an hour, this reaches {reach}, and {most} may be");
-            return Check::new("budget", Says::Wait { until }, why);
-        }
+    let begun = &sight.tally.begun;
+    match sight.settings.budget(sight.now).exceeded(begun, reach) {
+        Some(why) => Check::new("budget", Says::Wait { until: add(sight.now, SPENT) }, why),
+        None => pass("budget", format!("{} of {} in an hour", begun.all, sight.settings.per_hour)),
     }
-    pass("budget", format!("{} of {} in an hour", tally.begun, settings.per_hour))
 }
 
 /// How many resources a plan reaches: what else uses the setting, and the resource itself.

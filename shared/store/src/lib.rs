@@ -18,7 +18,7 @@ mod work;
 use amend_domain::{
     Assessment, Decision, Facts, Problem, Setting,
     audit::{Head, Record},
-    guard::{About, Hold, Tally},
+    guard::{About, Budget, Hold, Tally},
     plan::Remediation,
     problem::SourceOfTruth,
     thing::Read,
@@ -210,6 +210,12 @@ pub enum StoreError {
     /// Nothing is written: a person stopped it.
     #[error("everything was stopped by {} ({})", .0.by, .0.why)]
     Stopped(Stop),
+    /// As much as may be was begun.
+    #[error("{why}")]
+    Spent {
+        /// How much was, and may be.
+        why: String,
+    },
     /// A stored record cannot be read, or a new one written, as JSON.
     #[error("a record of {what} is damaged")]
     Damaged {
@@ -240,6 +246,7 @@ impl StoreError {
             Self::Failed { .. } => "store.failed",
             Self::Overtaken { .. } => "store.overtaken",
             Self::Stopped(_) => "stopped",
+            Self::Spent { .. } => "spent",
             Self::Damaged { .. } => "store.damaged",
         }
     }
@@ -257,7 +264,7 @@ impl StoreError {
             Self::Unfit { .. } => Some("have it changed for this database, or name another under `store.url`"),
             Self::Overtaken { .. } => Some("look at it again: `amend remediations`"),
             Self::Stopped(_) => Some("nothing is written until `amend resume`"),
-            Self::Failed { .. } | Self::Damaged { .. } => None,
+            Self::Failed { .. } | Self::Damaged { .. } | Self::Spent { .. } => None,
         }
     }
 }
@@ -319,8 +326,13 @@ pub trait Store: Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// Keeps a remediation that came of a piece of work, which ends with it. It goes on by itself where
-    /// its state lets it.
-    async fn begin_remediation(&self, remediation: &Remediation, from: &Lease) -> Result<(), StoreError>;
+    /// its state lets it; one that is to write by itself is not kept where that exceeds the budget.
+    async fn begin_remediation(
+        &self,
+        remediation: &Remediation,
+        from: &Lease,
+        budget: &Budget,
+    ) -> Result<(), StoreError>;
 
     /// What guards count: what was done and seen lately, and who holds what.
     async fn tally(&self, about: &About<'_>) -> Result<Tally, StoreError>;

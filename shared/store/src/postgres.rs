@@ -4,7 +4,7 @@
 //! (`READ COMMITTED`). So a transaction first takes the locks of what it is about, by name ([`Lock`]), and
 //! then reads. Locks end with their transaction, as a pooler that hands out connections by the transaction
 //! needs it. They are taken in one order, and rows are written in the order of their keys, so that no two
-//! transactions wait for each other: the stop switch, then problems, resources and assessments, then rows,
+//! transactions wait for each other: the stop switch, then problems, resources and assessments, then the budget, then rows,
 //! and the end of the audit trail last.
 
 use std::time::Duration;
@@ -128,6 +128,8 @@ pub(crate) enum Lock<'l> {
     Switched,
     /// Problems, resources and assessments, by their ids.
     Names(&'l [&'l str]),
+    /// It counts what was begun, and begins something.
+    Budget,
     /// The whole queue.
     Queue,
     /// The end of the audit trail: nothing else is locked after it.
@@ -143,7 +145,8 @@ const STRIPES: &str = "SELECT pg_advisory_xact_lock($1, stripe) FROM unnest($2) 
 const SCHEMA: i32 = 0x616d_6e00;
 const SWITCH: i32 = SCHEMA + 1;
 const NAMES: i32 = SCHEMA + 2;
-const TRAIL: i32 = SCHEMA + 3;
+const BUDGET: i32 = SCHEMA + 3;
+const TRAIL: i32 = SCHEMA + 4;
 
 /// A server has room for some thousands of locks: names share these.
 const STRIPED: u32 = 1_024;
@@ -155,6 +158,7 @@ impl Tx {
         let query = match lock {
             Lock::Switch => sqlx::query(LOCK).bind(SWITCH).bind(0_i32),
             Lock::Switched => sqlx::query(SHARE).bind(SWITCH).bind(0_i32),
+            Lock::Budget => sqlx::query(LOCK).bind(BUDGET).bind(0_i32),
             Lock::Trail => sqlx::query(LOCK).bind(TRAIL).bind(0_i32),
             Lock::Queue => sqlx::query("LOCK TABLE work IN SHARE ROW EXCLUSIVE MODE"),
             Lock::Names(names) => {

@@ -3,7 +3,7 @@
 use amend_domain::{
     Assessment, Problem, ResourceId,
     audit::{Entry, Head, Record},
-    guard::{About, Hold, Tally},
+    guard::{About, Budget, Hold, Tally},
     plan::Remediation,
     thing::Read,
     work::{After, Lease, Stop, Work, WorkKind},
@@ -147,9 +147,10 @@ impl Store for Database {
         tx.commit().await
     }
 
-    async fn begin_remediation(&self, r: &Remediation, from: &Lease) -> Result<(), StoreError> {
+    async fn begin_remediation(&self, r: &Remediation, from: &Lease, budget: &Budget) -> Result<(), StoreError> {
         let mut tx = self.begin("keep a remediation").await?;
         work::lock(&mut tx, r).await?;
+        work::within_budget(&mut tx, r, budget).await?;
         work::not_stopped(&mut tx, r).await?;
         work::hand_over(&mut tx, r, from).await?;
         work::put_remediation(&mut tx, r).await?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use amend_domain::{
     AccountId, ProblemId, RuleId,
     audit::Entry,
-    guard::{About, Tally},
+    guard::{About, Begun, Budget, Tally},
     plan::{MadeOutcome, Remediation, State},
     rule::Mode,
     work::{After, Lease, Stop, Work, WorkKind},
@@ -89,7 +89,6 @@ pub(crate) async fn put_remediation(tx: &mut Tx, r: &Remediation) -> Result<(), 
     let revision = i64::try_from(r.revision).unwrap_or(i64::MAX);
     let body = write("remediations", r)?;
     let done = if revision == 1 {
-        let reach = r.plan.affected.as_ref().map_or(1, |all| i64::try_from(all.len()).unwrap_or(i64::MAX)).max(1);
         let values = values![
             &*r.id,
             r.plan.at.resource.as_str(),
@@ -103,7 +102,7 @@ pub(crate) async fn put_remediation(tx: &mut Tx, r: &Remediation) -> Result<(), 
             r.mode.map(Mode::as_str),
             r.plan.at.account.as_ref().map(AccountId::as_str),
             r.rule.as_ref().map(RuleId::as_str),
-            reach,
+            i64::try_from(reach(r)).unwrap_or(i64::MAX),
             r.changed,
         ];
         tx.run(sql::ADD_REMEDIATION, &values).await?
@@ -200,26 +199,55 @@ pub(crate) fn work_of(row: &Row) -> Result<(Work, i64), StoreError> {
     Ok((work, row.get(8)?))
 }
 
+fn count(row: Option<&Row>, column: usize) -> Result<u64, StoreError> {
+    let number: i64 = row.map_or(Ok(0), |row| row.get(column))?;
+    Ok(u64::try_from(number).unwrap_or_default())
+}
+
+/// What was begun by itself to be written, by its reach.
+async fn begun(
+    tx: &mut Tx,
+    since: Timestamp,
+    account: Option<&AccountId>,
+    rule: Option<&RuleId>,
+) -> Result<Begun, StoreError> {
+    let values = values![since, account.map(AccountId::as_str), rule.map(RuleId::as_str)];
+    let row = tx.row(sql::BEGUN, &values).await?;
+    let row = row.as_ref();
+    Ok(Begun { all: count(row, 0)?, in_account: count(row, 1)?, for_rule: count(row, 2)? })
+}
+
+fn reach(r: &Remediation) -> u64 {
+    r.plan.affected.as_ref().map_or(1, |all| u64::try_from(all.len()).unwrap_or(u64::MAX)).max(1)
+}
+
+/// INVARIANT: what writes by itself stays within the budget, however many begin it at once.
+pub(crate) async fn within_budget(tx: &mut Tx, r: &Remediation, budget: &Budget) -> Result<(), StoreError> {
+    if r.mode != Some(Mode::Enforce) || r.state != State::Planned {
+        return Ok(());
+    }
+    tx.lock(Lock::Budget).await?;
+    let begun = begun(tx, budget.since, r.plan.at.account.as_ref(), r.rule.as_ref()).await?;
+    match budget.exceeded(&begun, reach(r)) {
+        Some(why) => Err(StoreError::Spent { why }),
+        None => Ok(()),
+    }
+}
+
 /// What was done and seen lately.
 pub(crate) async fn tally(tx: &mut Tx, about: &About<'_>) -> Result<Tally, StoreError> {
-    let count = |row: Option<&Row>, column| -> Result<u64, StoreError> {
-        let number: i64 = row.map_or(Ok(0), |row| row.get(column))?;
-        Ok(u64::try_from(number).unwrap_or_default())
-    };
     let surge = tx.row(sql::SURGE, &values![about.setting, about.since]).await?;
     let first = tx.row(sql::FIRST_SEEN, &values![about.setting]).await?;
     let first: Option<i64> = first.map(|row| row.get(0)).transpose()?;
     let failed = tx.row(sql::FAILURES, &values![about.since]).await?;
+    let begun = begun(tx, about.since, about.account, about.rule).await?;
     let account = about.account.map(AccountId::as_str);
-    let begun = tx.row(sql::BEGUN, &values![about.since, account, about.rule.map(RuleId::as_str)]).await?;
     let holds = tx.rows(sql::HOLDS_ON, &values![about.assessed, about.changed, account, about.now]).await?;
     Ok(Tally {
         surge: count(surge.as_ref(), 0)?,
         first_seen: first.and_then(|micros| Timestamp::from_microsecond(micros).ok()),
         failed: count(failed.as_ref(), 0)?,
-        begun: count(begun.as_ref(), 0)?,
-        begun_in_account: count(begun.as_ref(), 1)?,
-        begun_for_rule: count(begun.as_ref(), 2)?,
+        begun,
         holds: read_all("holds", &holds)?,
     })
 }

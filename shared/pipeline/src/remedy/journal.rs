@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use amend_domain::{plan::Remediation, work::Lease};
+use amend_domain::{guard::Budget, plan::Remediation, work::Lease};
 use amend_store::{Store, StoreError};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -45,12 +45,14 @@ pub struct FirstRecord<'a> {
     pub store: &'a dyn Store,
     /// The lease of the work that ends with it.
     pub from: &'a Lease,
+    /// How much may begin to write by itself.
+    pub budget: Budget,
 }
 
 #[async_trait]
 impl Journal for FirstRecord<'_> {
     async fn keep(&self, remediation: &Remediation) -> Result<(), StoreError> {
-        self.store.begin_remediation(remediation, self.from).await
+        self.store.begin_remediation(remediation, self.from, &self.budget).await
     }
 }
 
