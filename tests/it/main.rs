@@ -18,6 +18,7 @@ mod guards;
 mod http;
 mod live_import;
 mod lookup;
+mod many_events;
 mod mistakes;
 mod outbound;
 mod reference_samples;
