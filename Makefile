@@ -82,7 +82,7 @@ new-fix: build ## Writes the frame of a new fix (ID=aws.sns.encryption)
 		./target/debug/amend catalog new $(ID) > $$file.new && mv $$file.new $$file && echo "$$file: fill it in, then \`amend catalog test $$file\`" || { rm -f $$file.new; exit 1; }
 
 .PHONY: bench
-bench: ## Measures the decision path: ratios, side by side in one run, on one core (release build)
+bench: $(TOOLS)/postgres/done ## Measures the decision path and the stores: ratios, side by side in one run (release build)
 	$(CARGO) bench --locked -p amend-bench
 
 .PHONY: fuzz

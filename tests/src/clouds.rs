@@ -65,7 +65,9 @@ impl Served {
     /// PostgreSQL, and PgBouncer where this machine has it.
     pub fn postgres() -> &'static Self {
         static POSTGRES: OnceLock<Served> = OnceLock::new();
-        POSTGRES.get_or_init(|| Self::start("postgres", "postgres.py", &[]))
+        // A release build measures, and waits for the disk as in production.
+        let arguments: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--durable"] };
+        POSTGRES.get_or_init(|| Self::start("postgres", "postgres.py", arguments))
     }
 
     /// Its address.
