@@ -14,6 +14,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -47,18 +48,28 @@ def unprivileged():
     return ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "env", "HOME=/tmp"]
 
 
-def listening(port, process, what):
-    """Waits until something listens."""
+def answers(port):
+    """Whether a server lets us in: one that is starting up listens already, and says no."""
+    words = b"user\0amend\0database\0postgres\0\0"
+    try:
+        with socket.create_connection(("127.0.0.1", port), 5) as one:
+            # The start-up message of protocol 3.0; `R` begins the answer to who may come in.
+            one.sendall(struct.pack("!ii", 8 + len(words), 196_608) + words)
+            return one.recv(1) == b"R"
+    except OSError:
+        return False
+
+
+def wait(port, process, what):
+    """Waits until it answers."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
         if process.poll() is not None:
             sys.exit(f"{what} ended")
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
+        if answers(port):
             return
-        except OSError:
-            time.sleep(0.02)
-    sys.exit(f"{what} does not listen")
+        time.sleep(0.02)
+    sys.exit(f"{what} does not answer")
 
 
 class Server:
@@ -82,7 +93,7 @@ class Server:
         settings = ["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"]
         settings += [] if durable else ["-F"]
         self.start([programs / "postgres", "-D", data, "-p", str(self.port), "-k", run, *settings], "postgres")
-        listening(self.port, self.processes[-1], "PostgreSQL")
+        wait(self.port, self.processes[-1], "PostgreSQL")
 
     def start(self, command, log):
         with open(self.folder / f"{log}.log", "wb") as out:
@@ -106,7 +117,7 @@ class Server:
         text = settings.read_text().replace("host=127.0.0.1", "host=127.0.0.1 user=amend")
         settings.write_text(text)
         self.start([program, settings], "pgbouncer")
-        listening(port, self.processes[-1], "PgBouncer")
+        wait(port, self.processes[-1], "PgBouncer")
         return port
 
     def stop(self):
