@@ -16,14 +16,14 @@ use amend_models::Call;
 use amend_pipeline::{
     advance::Answered,
     audit::{AuditError, note_head, verify},
-    fixer::{Fixer, Limits},
+    fixer::{Fixer, Limits, Where},
     guard,
 };
-use amend_store::{Database, Store as _, StoreError};
+use amend_store::{Database, Keys, Store as _, StoreError};
 use amend_tests::{
     clouds::Served,
     harness::{self, CountedIds, Export, catalogue, moment},
-    places::{Fresh, Kind},
+    places::{self, Fresh, Kind, keys},
     subject::{Subject, clouds},
 };
 use async_trait::async_trait;
@@ -525,6 +525,84 @@ async fn a_trail_that_was_touched_is_found_out() {
     }
     let broken = verify(&store, Some(&heads)).await.expect_err("forged");
     assert!(matches!(broken, AuditError::Broken(Broken::NotAsNoted(1))), "{broken}");
+}
+
+#[tokio::test]
+async fn what_was_there_before_is_sealed_with_the_first_key_and_opened_with_any() {
+    let (first, second) = (places::KEY.to_owned(), Keys::generate().expect("a key"));
+    let (subject, other) = (storage(), storage());
+    let bench = bench("enforce", Mode::Enforce).await;
+    // Whatever database it is: a file may be sealed, too.
+    let with = |texts: &[&str]| {
+        let store = bench.store().clone().with_keys(keys(texts));
+        Fixer::new(
+            catalogue(),
+            bench.cloud.clone(),
+            Arc::new(store),
+            bench.inner.clock.clone(),
+            Arc::new(CountedIds::default()),
+        )
+        .with_limits(Limits { most: Some(Mode::Enforce), guards: mild(), ..Limits::default() })
+    };
+    for subject in [&subject, &other] {
+        bench.report(subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    }
+    let sealing = with(&[&first]);
+    while sealing.work(None).await.expect("the store answers").is_some() {}
+    let all = sealing.store().remediations(None, None, 10).await.expect("opened");
+    assert!(all.len() == 2 && all.iter().all(|r| r.state == State::Set));
+    let bodies = bench.inner.fresh.texts("SELECT body FROM remediations ORDER BY id").await;
+    for body in &bodies {
+        assert!(body.starts_with("sealed-1:") && !body.contains("supportsHttpsTrafficOnly"), "{body}");
+    }
+    assert_ne!(bodies[0][..40], bodies[1][..40], "never the same twice");
+
+    let id = &all.iter().find(|r| r.plan.at.resource.as_str() == subject.resource.to_lowercase()).expect("it").id;
+    for wrong in [&[][..], &[second.as_str()][..]] {
+        let refused = with(wrong).remediation(id).await.expect_err("another key").to_string();
+        assert!(refused.contains("is sealed with key") && refused.contains("not in `store.keys`"), "{refused}");
+    }
+    // A new key: what the old one sealed is opened, and sealed anew.
+    let turning = bench.store().clone().with_keys(keys(&[&second, &first]));
+    assert_eq!((turning.reseal().await.expect("sealed"), turning.reseal().await.expect("sealed")), (2, 0));
+    let mut r = with(&[&second]).remediation(id).await.expect("opened");
+    with(&[&second]).undo(&mut r, "ada", None).await.expect("undone");
+    assert!(!is_secure(&subject) && is_secure(&other));
+
+    // A record that was moved under another's name is none.
+    bench
+        .inner
+        .fresh
+        .tamper("UPDATE remediations SET body = (SELECT body FROM remediations ORDER BY id LIMIT 1)")
+        .await;
+    let refused = with(&[&second]).store().remediations(None, None, 10).await.expect_err("moved");
+    assert!(refused.to_string().contains("was changed or moved"), "{refused}");
+    for wrong in ["", "c2hvcnQ=", "not base64 at all!"] {
+        let why = Keys::read(&[first.clone(), wrong.into()]).expect_err("no key");
+        assert!(why.starts_with("key 2 "), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_key_nothing_is_done_that_a_server_would_have_to_remember() {
+    let subject = storage();
+    let fresh = Fresh::new(Kind::Postgres).await;
+    let bench = bench("enforce", Mode::Enforce).await;
+    let store = amend_store::Database::open(&fresh.place).await.expect("a store");
+    let fixer = Fixer::new(
+        catalogue(),
+        bench.cloud.clone(),
+        Arc::new(store),
+        bench.inner.clock.clone(),
+        Arc::new(CountedIds::default()),
+    );
+    let file = fixer.fix("azure.storage.secure-transfer").expect("a fix");
+    let place = Where { resource: subject.resource.clone(), account: None, region: None };
+    let plan =
+        fixer.plan(file, fixer.at(file, &place).expect("a place"), &serde_json::Map::new()).await.expect("a plan");
+    let refused = fixer.begin(plan, "ann").await.expect_err("no key");
+    assert!(refused.hint().expect("a hint").contains("amend store key"), "{refused}");
+    assert_eq!(bench.writes(&subject), 0);
 }
 
 #[tokio::test]

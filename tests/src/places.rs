@@ -2,7 +2,7 @@
 
 use std::{str::FromStr as _, sync::OnceLock};
 
-use amend_store::{Database, Place, Server};
+use amend_store::{Database, Keys, Place, Server};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::OnceCell;
@@ -81,9 +81,13 @@ impl Fresh {
         }
     }
 
-    /// Opens it.
+    /// Opens it. On a server, remediations are sealed.
     pub async fn open(&self) -> Database {
-        Database::open(&self.place).await.expect("a store")
+        let store = Database::open(&self.place).await.expect("a store");
+        match self.place {
+            Place::File(_) => store,
+            Place::Server(_) => store.with_keys(keys(&[KEY])),
+        }
     }
 
     /// A copy of what is in it. Nobody else may have it open, where it is on a server.
@@ -120,6 +124,18 @@ impl Fresh {
         done.map(|_| ()).map_err(|error| error.to_string())
     }
 
+    /// The texts that a statement returns, as they stand in the database.
+    pub async fn texts(&self, statement: &str) -> Vec<String> {
+        let statement = AssertSqlSafe(statement.to_owned());
+        match &self.place {
+            Place::File(path) => sqlx::query_scalar(statement).fetch_all(&mut sqlite(path).await).await.expect("rows"),
+            Place::Server(_) => {
+                let mut connection = PgConnection::connect(&url(&self.database(), None)).await.expect("a connection");
+                sqlx::query_scalar(statement).fetch_all(&mut connection).await.expect("rows")
+            }
+        }
+    }
+
     /// Changes it behind everybody's back.
     pub async fn tamper(&self, statement: &str) {
         let statement = AssertSqlSafe(statement.to_owned());
@@ -152,6 +168,15 @@ impl Drop for Fresh {
 async fn sqlite(path: &std::path::Path) -> sqlx::SqliteConnection {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
     sqlx::SqliteConnection::connect_with(&options).await.expect("a connection")
+}
+
+/// A key of the tests.
+pub const KEY: &str = "QW1lbmQncyB0ZXN0cyBhcmUgbm90IGEgc2VjcmV0ISE=";
+
+/// Keys.
+pub fn keys(texts: &[&str]) -> Keys {
+    let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+    Keys::read(&texts).expect("keys")
 }
 
 fn new_name() -> String {

@@ -381,6 +381,10 @@ pub enum WorkCommand {
 pub enum StoreCommand {
     /// Makes the tables, or brings them forward to this version of amend.
     Migrate,
+    /// Prints a new key for `store.keys`.
+    Key,
+    /// Seals every remediation with the first of `store.keys`, so that others are not needed any more.
+    Seal,
 }
 
 #[derive(Debug, Subcommand)]

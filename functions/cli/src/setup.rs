@@ -153,7 +153,7 @@ pub fn clouds(config: &Config, output: Output) -> Arc<dyn Cloud> {
 
 /// The store, as configured.
 pub async fn store(config: &Config) -> Result<Database, Failure> {
-    Ok(Database::open(&config.store).await?)
+    Ok(Database::open(&config.store).await?.with_keys(config.store_keys.clone()))
 }
 
 /// The time.
@@ -168,7 +168,7 @@ pub async fn fixer(config: &Config, output: Output) -> Result<Fixer, Failure> {
 
 /// The same, with these clouds.
 pub async fn fixer_with(config: &Config, clouds: Arc<dyn Cloud>, output: Output) -> Result<Fixer, Failure> {
-    let store = Database::open(&config.store).await?;
+    let store = store(config).await?;
     let catalogue = catalogue(config, output)?;
     let ids = Arc::new(UlidIds::default());
     let fixer = Fixer::new(catalogue, clouds, Arc::new(store), Arc::new(SystemClock), ids);
@@ -233,7 +233,7 @@ pub async fn pipeline_with(config: &Config, clouds: &Arc<dyn Cloud>, output: Out
 
 /// Everything, with this way to decide.
 pub async fn pipeline_of(config: &Config, decider: Decider) -> Result<Pipeline, Failure> {
-    let store = Database::open(&config.store).await?;
+    let store = store(config).await?;
     Ok(Pipeline::new(decider, Arc::new(store), Arc::new(UlidIds::default())).await?)
 }
 

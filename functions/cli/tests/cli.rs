@@ -556,6 +556,26 @@ fn a_server_is_set_up_as_the_manual_says_and_keeps_it_all() {
         assert_eq!(code(&done), 0, "{arguments:?}: {}", text(&done.stderr));
         assert!(text(&done.stdout).contains(said), "{arguments:?}: {}", text(&done.stdout));
     }
+    // What is fixed there is sealed, or not begun.
+    place.write("amend.yaml", "version: 1\nrules: rules.yaml\nremediate: { most: approve }\n");
+    let keyless = app(&["sweep"]);
+    assert!(code(&keyless) == 3 && text(&keyless.stderr).contains("`store.keys` names none"));
+    let keys = [text(&place.amend(&["store", "key"]).stdout), text(&place.amend(&["store", "key"]).stdout)];
+    assert_ne!(keys[0], keys[1]);
+    let joined = format!("{},{}", keys[0].trim(), keys[1].trim());
+    let url = amend_tests::places::url_as("amend_app", &database);
+    let environment =
+        [("AMEND__STORE__URL", url.as_str()), ("PGPASSWORD", "another one"), ("AMEND__STORE__KEYS", joined.as_str())];
+    let swept = place.amend_in(&["sweep"], "", &environment);
+    assert_eq!(code(&swept), 0, "{}", text(&swept.stderr));
+    let sealed = place.amend_in(&["store", "seal"], "", &environment);
+    assert!(text(&sealed.stdout).starts_with("0 remediations sealed with key "), "{}", text(&sealed.stderr));
+    let explained = text(&place.amend_in(&["config", "explain", "--format", "plain"], "", &environment).stdout);
+    assert!(explained.contains("store.keys\t(those named ") && !explained.contains(keys[0].trim()), "{explained}");
+    let short = place.amend_in(&["list"], "", &[("AMEND__STORE__KEYS", "c2hvcnQ=")]);
+    assert!(code(&short) == 3 && text(&short.stderr).contains("key 1 has 5 bytes and needs 32"));
+    assert!(text(&app(&["store", "seal"]).stderr).contains("`store.keys` names none"));
+
     // It cannot rewrite what it did.
     let rewriting = runtime.block_on(fresh.try_as("amend_app", "another one", "UPDATE audit SET body = ''"));
     assert!(rewriting.expect_err("refused").contains("permission denied"));

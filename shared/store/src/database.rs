@@ -6,12 +6,13 @@ use std::{borrow::Cow, fmt::Write as _};
 use serde::Serialize;
 use sqlx::{Arguments, AssertSqlSafe, Encode, Type, postgres::PgRow, sqlite::SqliteRow};
 
-use crate::{Place, StoreError, postgres, sql, sqlite};
+use crate::{Keys, Place, StoreError, postgres, sql, sqlite};
 
 /// A store in a database: a SQLite file for one machine, or PostgreSQL 15 or later for many.
 #[derive(Clone, Debug)]
 pub struct Database {
     pub(crate) pools: Pools,
+    keys: Keys,
 }
 
 /// What is at a place.
@@ -46,7 +47,19 @@ impl Database {
             Place::File(path) => sqlite::open(path).await?,
             Place::Server(server) => Pools::Postgres { pool: postgres::open(server).await?, pooled: server.pooler },
         };
-        Ok(Self { pools })
+        Ok(Self { pools, keys: Keys::default() })
+    }
+
+    /// The same, with keys that remediations are sealed with.
+    #[must_use]
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// Whether a remediation may be kept: on a server others look into, only sealed.
+    pub(crate) fn must_seal(&self) -> Result<(), StoreError> {
+        let others = matches!(self.pools, Pools::Postgres { .. });
+        if others && self.keys.is_empty() { Err(StoreError::NoKey) } else { Ok(()) }
     }
 
     /// Makes the schema at a place, or brings it forward. Returns the version that was there, 0 for none, and
@@ -92,7 +105,11 @@ impl Database {
                 pool.begin_with(postgres::BEGIN).await.map(|on| On::Postgres { on, prepares: !pooled })
             }
         };
-        begun.map(|on| Tx { doing, on }).map_err(|source| StoreError::Failed { doing, source })
+        begun.map(|on| self.tx(doing, on)).map_err(|source| StoreError::Failed { doing, source })
+    }
+
+    fn tx(&self, doing: &'static str, on: On) -> Tx {
+        Tx { doing, on, keys: self.keys.clone() }
     }
 
     /// Begins a transaction that sees one state of the store, and only reads.
@@ -103,7 +120,7 @@ impl Database {
                 pool.begin_with(postgres::LOOK).await.map(|on| On::Postgres { on, prepares: !pooled })
             }
         };
-        begun.map(|on| Tx { doing, on }).map_err(|source| StoreError::Failed { doing, source })
+        begun.map(|on| self.tx(doing, on)).map_err(|source| StoreError::Failed { doing, source })
     }
 }
 
@@ -111,6 +128,8 @@ impl Database {
 pub(crate) struct Tx {
     doing: &'static str,
     pub(crate) on: On,
+    /// What remediations are sealed with.
+    pub(crate) keys: Keys,
 }
 
 pub(crate) enum On {

@@ -9,6 +9,7 @@ mod database;
 mod place;
 mod postgres;
 mod record;
+mod seal;
 mod sql;
 mod sqlite;
 mod store;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub use database::{Database, Status};
 pub use place::{Place, Server};
+pub use seal::Keys;
 
 /// An assessment with what was decided for it.
 #[derive(Clone, Debug)]
@@ -216,6 +218,15 @@ pub enum StoreError {
         /// How much was, and may be.
         why: String,
     },
+    /// A remediation cannot be sealed or opened.
+    #[error("{why}")]
+    Sealed {
+        /// Which, and why.
+        why: String,
+    },
+    /// There is no key to seal a remediation with, and others look after the server.
+    #[error("the store has no key, and what was there before a fix is not kept on a server without one")]
+    NoKey,
     /// A stored record cannot be read, or a new one written, as JSON.
     #[error("a record of {what} is damaged")]
     Damaged {
@@ -247,6 +258,8 @@ impl StoreError {
             Self::Overtaken { .. } => "store.overtaken",
             Self::Stopped(_) => "stopped",
             Self::Spent { .. } => "spent",
+            Self::Sealed { .. } => "store.sealed",
+            Self::NoKey => "store.no-key",
             Self::Damaged { .. } => "store.damaged",
         }
     }
@@ -262,6 +275,8 @@ impl StoreError {
             Self::Newer { .. } => Some("run the version of amend that wrote it, or name another store in amend.yaml"),
             Self::Older { .. } => Some("make them, or bring them forward: `amend store migrate`"),
             Self::Unfit { .. } => Some("have it changed for this database, or name another under `store.url`"),
+            Self::Sealed { .. } => Some("`store.keys` names all keys that were ever used, the one to use now first"),
+            Self::NoKey => Some("make one with `amend store key`, keep it safe, and give it as AMEND__STORE__KEYS"),
             Self::Overtaken { .. } => Some("look at it again: `amend remediations`"),
             Self::Stopped(_) => Some("nothing is written until `amend resume`"),
             Self::Failed { .. } | Self::Damaged { .. } | Self::Spent { .. } => None,

@@ -259,12 +259,12 @@ pub(crate) const PUT_REMEDIATION: &str = "UPDATE remediations SET state = $2, re
     AND other.state IN ('planned', 'applying', 'applied', 'undoing')))";
 
 pub(crate) const REMEDIATIONS_OF: &str =
-    "SELECT body FROM remediations WHERE problem = $1 ORDER BY begun DESC, id DESC LIMIT 100";
+    "SELECT id, body FROM remediations WHERE problem = $1 ORDER BY begun DESC, id DESC LIMIT 100";
 
 /// Those of problems that their source has not confirmed yet.
 pub(crate) const PICK_UNCONFIRMED: Pick = Pick {
     key: &["problem"],
-    select: "SELECT r.body FROM wanted JOIN remediations AS r ON r.problem = wanted.problem \
+    select: "SELECT r.id, r.body FROM wanted JOIN remediations AS r ON r.problem = wanted.problem \
         WHERE r.state = 'set' ORDER BY r.id",
 };
 
@@ -368,7 +368,12 @@ pub(crate) const RECENT_AUDIT: &str = "SELECT body FROM audit WHERE (resource = 
     ORDER BY seq LIMIT 10000";
 
 pub(crate) const FIND_REMEDIATIONS: &str =
-    "SELECT body FROM remediations WHERE id >= $1 AND id < $1 || '~' ORDER BY id LIMIT 2";
+    "SELECT id, body FROM remediations WHERE id >= $1 AND id < $1 || '~' ORDER BY id LIMIT 2";
 
-pub(crate) const LIST_REMEDIATIONS: &str = "SELECT body FROM remediations WHERE ($1 IS NULL OR resource = $1) \
+pub(crate) const LIST_REMEDIATIONS: &str = "SELECT id, body FROM remediations WHERE ($1 IS NULL OR resource = $1) \
     AND ($2 IS NULL OR state = $2) ORDER BY begun DESC, id DESC LIMIT $3";
+
+pub(crate) const NEXT_REMEDIATIONS: &str =
+    "SELECT id, body, revision FROM remediations WHERE id > $1 ORDER BY id LIMIT 100";
+
+pub(crate) const RESEAL: &str = "UPDATE remediations SET body = $3 WHERE id = $1 AND revision = $2";

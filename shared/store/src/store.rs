@@ -30,6 +30,27 @@ fn parked(row: &Row) -> Result<Parked, StoreError> {
     Ok(parked)
 }
 
+impl Database {
+    /// Seals every remediation that the first key has not sealed yet, so that others are not needed any more.
+    /// Returns how many there were.
+    ///
+    /// # Errors
+    /// When the store does not answer, or one cannot be opened.
+    pub async fn reseal(&self) -> Result<u64, StoreError> {
+        let (mut sealed, mut after) = (0_u64, String::new());
+        loop {
+            let mut tx = self.begin("seal remediations").await?;
+            let (some, last) = work::reseal(&mut tx, &after).await?;
+            tx.commit().await?;
+            sealed = sealed.saturating_add(some);
+            match last {
+                Some(last) => after = last,
+                None => return Ok(sealed),
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl Store for Database {
     async fn record(&self, changes: &[Change], parked: &[Parked], now: Timestamp) -> Result<Vec<Recorded>, StoreError> {
@@ -138,6 +159,7 @@ impl Store for Database {
     }
 
     async fn keep_remediation(&self, r: &Remediation, lease: &Lease, until: Timestamp) -> Result<(), StoreError> {
+        self.must_seal()?;
         let mut tx = self.begin("keep a remediation").await?;
         work::lock(&mut tx, r).await?;
         work::not_stopped(&mut tx, r).await?;
@@ -148,6 +170,7 @@ impl Store for Database {
     }
 
     async fn begin_remediation(&self, r: &Remediation, from: &Lease, budget: &Budget) -> Result<(), StoreError> {
+        self.must_seal()?;
         let mut tx = self.begin("keep a remediation").await?;
         work::lock(&mut tx, r).await?;
         work::within_budget(&mut tx, r, budget).await?;
@@ -284,7 +307,8 @@ impl Store for Database {
 
     async fn find_remediations(&self, id: &str) -> Result<Vec<Remediation>, StoreError> {
         let mut tx = self.look("find remediations").await?;
-        read_all("remediations", &tx.rows(sql::FIND_REMEDIATIONS, &values![id]).await?)
+        let rows = tx.rows(sql::FIND_REMEDIATIONS, &values![id]).await?;
+        work::open_all(&tx, &rows)
     }
 
     async fn remediations(
@@ -294,7 +318,8 @@ impl Store for Database {
         limit: u32,
     ) -> Result<Vec<Remediation>, StoreError> {
         let mut tx = self.look("list remediations").await?;
-        read_all("remediations", &tx.rows(sql::LIST_REMEDIATIONS, &values![resource, state, limit]).await?)
+        let rows = tx.rows(sql::LIST_REMEDIATIONS, &values![resource, state, limit]).await?;
+        work::open_all(&tx, &rows)
     }
 
     async fn facts(&self, things: &[&str]) -> Result<Vec<Option<(Timestamp, Read)>>, StoreError> {
@@ -341,7 +366,8 @@ impl Store for Database {
 
     async fn remediations_of(&self, problem: &str) -> Result<Vec<Remediation>, StoreError> {
         let mut tx = self.look("list remediations").await?;
-        read_all("remediations", &tx.rows(sql::REMEDIATIONS_OF, &values![problem]).await?)
+        let rows = tx.rows(sql::REMEDIATIONS_OF, &values![problem]).await?;
+        work::open_all(&tx, &rows)
     }
 
     async fn inputs(&self) -> Result<Vec<Input>, StoreError> {

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use crate::{
     StoreError,
-    body::{read_all, read_one, write},
+    body::{read, read_all, read_one, write},
     database::{Row, Tx, Value, values},
     postgres::Lock,
     sql,
@@ -60,7 +60,7 @@ pub(crate) async fn confirm(
 ) -> Result<Vec<Entry>, StoreError> {
     let wanted: Vec<_> = healthy.iter().map(|id| Value::from(id.as_str())).collect();
     let set = tx.pick(&sql::PICK_UNCONFIRMED, &wanted).await?;
-    let mut set: Vec<Remediation> = read_all("remediations", &set)?;
+    let mut set = open_all(tx, &set)?;
     set.sort_by(|a, b| a.id.cmp(&b.id));
     let keys: Vec<_> = set.iter().map(|r| WorkKind::Advance.key(&r.id)).collect();
     drop_all(tx, &keys).await?;
@@ -84,10 +84,31 @@ pub(crate) async fn lock(tx: &mut Tx, r: &Remediation) -> Result<(), StoreError>
     tx.lock(Lock::Names(&names)).await
 }
 
+/// Reads remediations from rows of their ids and bodies.
+pub(crate) fn open_all(tx: &Tx, rows: &[Row]) -> Result<Vec<Remediation>, StoreError> {
+    rows.iter().map(|row| read("remediations", &tx.keys.open(row.get(0)?, row.get(1)?)?)).collect()
+}
+
+/// Seals what the first key has not sealed yet. Returns how many there were.
+pub(crate) async fn reseal(tx: &mut Tx, after: &str) -> Result<(u64, Option<String>), StoreError> {
+    let rows = tx.rows(sql::NEXT_REMEDIATIONS, &values![after]).await?;
+    let mut sealed = 0_u64;
+    let mut last = None;
+    for row in &rows {
+        let (id, body, revision): (&str, &str, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        if !tx.keys.is_current(body) {
+            let body = tx.keys.seal(id, tx.keys.open(id, body)?)?;
+            sealed = sealed.saturating_add(tx.run(sql::RESEAL, &values![id, revision, body]).await?);
+        }
+        last = Some(id.to_owned());
+    }
+    Ok((sealed, last))
+}
+
 /// Writes a remediation over what is kept of it.
 pub(crate) async fn put_remediation(tx: &mut Tx, r: &Remediation) -> Result<(), StoreError> {
     let revision = i64::try_from(r.revision).unwrap_or(i64::MAX);
-    let body = write("remediations", r)?;
+    let body = tx.keys.seal(&r.id, write("remediations", r)?)?;
     let done = if revision == 1 {
         let values = values![
             &*r.id,

@@ -25,7 +25,7 @@ pub async fn run(arguments: &args::Remediations, config: &Config, output: Output
         let hint = format!("one of {}", State::WORDS.join(", "));
         return Err(Failure::new(format!("`{state}` is no state"), None, Some(&hint)));
     }
-    let store = amend_store::Database::open(&config.store).await?;
+    let store = setup::store(config).await?;
     let resource = arguments.resource.as_deref().map(amend_domain::ResourceId::new);
     let resource = resource.as_ref().map(amend_domain::ResourceId::as_str);
     let all = store.remediations(resource, arguments.state.as_deref(), arguments.limit).await?;

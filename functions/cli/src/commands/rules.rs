@@ -97,7 +97,7 @@ async fn assessments(
     let facts = setup::facts(&config)?;
     let now = amend_domain::ports::Clock::now(&amend_pipeline::system::SystemClock);
     let assessments = if against == "store" {
-        let store = amend_store::Database::open(&config.store).await?;
+        let store = setup::store(&config).await?;
         amend_store::Store::assessments(&store, 1_000_000).await?
     } else {
         let path = Path::new(against);

@@ -1,13 +1,14 @@
 //! `amend store`: where Amend remembers, and the tables there.
 
 use amend_pipeline::Config;
-use amend_store::Database;
+use amend_store::{Database, Keys};
 use serde_json::json;
 
 use crate::{
     args::{Format, StoreCommand},
     failure::{Exit, Failure},
-    output::{Output, Tone},
+    output::{Output, Tone, counted},
+    setup,
 };
 
 /// Runs the command.
@@ -15,6 +16,8 @@ pub async fn run(command: Option<&StoreCommand>, config: &Config, output: Output
     match command {
         None => status(config, output).await,
         Some(StoreCommand::Migrate) => migrate(config, output).await,
+        Some(StoreCommand::Key) => key(output),
+        Some(StoreCommand::Seal) => seal(config, output).await,
     }
 }
 
@@ -42,6 +45,33 @@ async fn status(config: &Config, output: Output) -> Result<Exit, Failure> {
         }
     }
     Ok(if fine { Exit::Ok } else { Exit::No })
+}
+
+/// Prints a new key: data, for a file or a vault.
+fn key(output: Output) -> Result<Exit, Failure> {
+    let key = Keys::generate()?;
+    match output.format() {
+        Format::Json => output.json(&json!({ "key": key }))?,
+        _ => output.line(&key),
+    }
+    Ok(Exit::Ok)
+}
+
+async fn seal(config: &Config, output: Output) -> Result<Exit, Failure> {
+    let Some(name) = config.store_keys.names().next() else {
+        let hint = "make one with `amend store key`, keep it safe, and give it as AMEND__STORE__KEYS";
+        return Err(Failure::new("there is no key to seal with", None, Some(hint)));
+    };
+    let sealed = setup::store(config).await?.reseal().await?;
+    if output.format() == Format::Json {
+        output.json(&json!({ "sealed": sealed, "key": name }))?;
+    } else {
+        output.say(&format!(
+            "{} sealed with key {name}, and all others were",
+            counted(usize::try_from(sealed).unwrap_or(usize::MAX), "remediation")
+        ));
+    }
+    Ok(Exit::Ok)
 }
 
 async fn migrate(config: &Config, output: Output) -> Result<Exit, Failure> {

@@ -14,6 +14,11 @@ static STORE: Shape = Shape {
             Kind::Text,
             "A PostgreSQL server instead: `postgres://user@host:5432/database`; the password best from the environment, as PGPASSWORD.",
         ),
+        may(
+            "keys",
+            TEXTS,
+            "Keys that remediations are sealed with, as `amend store key` makes them: the first seals, all open; on a server there must be one. Best from the environment, as AMEND__STORE__KEYS.",
+        ),
         may("connections", Kind::Whole(2, 1_000), "How many connections to the server one process opens at most."),
         may(
             "pooler",
@@ -296,6 +301,7 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("clouds.gcp.dangerous_endpoint", "(none)"),
     ("store.path", ".amend/amend.db"),
     ("store.url", "(none)"),
+    ("store.keys", "(none)"),
     ("store.connections", "8"),
     ("store.pooler", "false"),
     ("source_of_truth.azure", "defender"),

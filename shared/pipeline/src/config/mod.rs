@@ -15,7 +15,7 @@ use amend_cloud::{
 };
 use amend_domain::{AccountId, Cloud, Source, TenantId, Timeframe, problem::SourceOfTruth, rule::Mode};
 use amend_events::Limits;
-use amend_store::{Place, Server};
+use amend_store::{Keys, Place, Server};
 use jiff::SignedDuration;
 use serde::Serialize;
 
@@ -55,6 +55,8 @@ pub struct Config {
     pub gcp: GcpSettings,
     /// Where the store is.
     pub store: Place,
+    /// What remediations are sealed with there.
+    pub store_keys: Keys,
     /// Whose word counts, where it is not Defender's.
     pub truths: Vec<(Cloud, SourceOfTruth)>,
     /// How much a delivery may hold.
@@ -114,6 +116,8 @@ pub fn load(
     config.fix_digest = reader.text("fixes.digest");
     config.read_clouds(&mut reader);
     config.store = store(&mut reader, folder);
+    config.store_keys = keys(&mut reader);
+    remediates_sealed(&config, &mut reader);
     config.read_events(&mut reader);
     if let Some(level) = reader.parse("log.level", "one of error, warn, info, debug, trace", level) {
         config.log_level = level;
@@ -146,6 +150,7 @@ impl Config {
             azure: AzureSettings::default(),
             gcp: GcpSettings::default(),
             store: Place::File(folder.join(".amend/amend.db")),
+            store_keys: Keys::default(),
             truths: Vec::new(),
             limits: Limits::default(),
             event_subscriptions: Vec::new(),
@@ -266,6 +271,28 @@ fn store(reader: &mut Reader, folder: &Path) -> Place {
     match server {
         Some(server) => Place::Server(server.with(connections, pooler)),
         None => Place::File(folder.join(path.as_deref().unwrap_or(".amend/amend.db"))),
+    }
+}
+
+/// The keys of the store. They are all read, or none is used.
+fn keys(reader: &mut Reader) -> Keys {
+    let hint = "each is 32 bytes in base64, as `amend store key` makes them";
+    let keys = reader.parse_whole("store.keys", hint, |texts| {
+        Keys::read(texts).map_err(|why| format!("`store.keys` cannot be used: {why}"))
+    });
+    if let Some(keys) = &keys {
+        reader.show_as(format!("(those named {})", keys.names().collect::<Vec<_>>().join(", ")));
+    }
+    keys.unwrap_or_default()
+}
+
+/// What is remediated on a server is kept sealed: that is said before anything begins.
+fn remediates_sealed(config: &Config, reader: &mut Reader) {
+    let on_server = matches!(config.store, Place::Server(_));
+    if on_server && config.store_keys.is_empty() && config.remediate.most.is_some() {
+        let hint = "make a key with `amend store key`, keep it safe, and give it as AMEND__STORE__KEYS";
+        let message = "what was there before a fix is not kept on a server without a key, and `store.keys` names none";
+        reader.error_at("remediate.most", message, hint);
     }
 }
 

@@ -131,6 +131,18 @@ impl Reader {
         Some(parsed)
     }
 
+    /// The same of all its values together. They are not shown.
+    pub fn parse_whole<T>(
+        &mut self,
+        name: &str,
+        hint: &str,
+        parse: impl Fn(&[String]) -> Result<T, String>,
+    ) -> Option<T> {
+        let (texts, from) = self.values(name)?;
+        self.show_as("(not shown)".into());
+        parse(&texts).map_err(|message| self.wrong(name, &from, message, hint)).ok()
+    }
+
     /// Has a number in a slot, where an option gives one.
     pub fn whole<N: TryFrom<u32>>(&mut self, name: &str, slot: &mut N) {
         let (least, most) = match field(name).map(|field| &field.kind) {
@@ -171,6 +183,12 @@ impl Reader {
         if let Some(time) = self.parse(name, hint, duration) {
             *slot = time;
         }
+    }
+
+    /// Says that an option does not go with others, where it stands.
+    pub fn error_at(&mut self, name: &str, message: &str, hint: &str) {
+        let from = self.options.iter().find(|option| option.name == name).map(|option| option.from.clone());
+        self.wrong(name, &from.unwrap_or_default(), message.to_owned(), hint);
     }
 
     /// Says that a value is wrong, where it stands: in the file, or in the environment.

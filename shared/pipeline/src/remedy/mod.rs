@@ -210,6 +210,7 @@ impl RemedyError {
                 }
                 _ => None,
             },
+            Self::Store(error) => error.hint().map(str::to_owned),
             Self::Model(error) => Some(error.hint().to_owned()),
             _ => None,
         }
