@@ -569,7 +569,7 @@ fn a_server_is_set_up_as_the_manual_says_and_keeps_it_all() {
     let swept = place.amend_in(&["sweep"], "", &environment);
     assert_eq!(code(&swept), 0, "{}", text(&swept.stderr));
     let sealed = place.amend_in(&["store", "seal"], "", &environment);
-    assert!(text(&sealed.stdout).starts_with("0 remediations sealed with key "), "{}", text(&sealed.stderr));
+    assert!(text(&sealed.stdout).starts_with("every remediation is sealed with key "), "{}", text(&sealed.stderr));
     let explained = text(&place.amend_in(&["config", "explain", "--format", "plain"], "", &environment).stdout);
     assert!(explained.contains("store.keys\t(those named ") && !explained.contains(keys[0].trim()), "{explained}");
     let short = place.amend_in(&["list"], "", &[("AMEND__STORE__KEYS", "c2hvcnQ=")]);

@@ -66,10 +66,11 @@ async fn seal(config: &Config, output: Output) -> Result<Exit, Failure> {
     if output.format() == Format::Json {
         output.json(&json!({ "sealed": sealed, "key": name }))?;
     } else {
-        output.say(&format!(
-            "{} sealed with key {name}, and all others were",
-            counted(usize::try_from(sealed).unwrap_or(usize::MAX), "remediation")
-        ));
+        let count = usize::try_from(sealed).unwrap_or(usize::MAX);
+        output.say(&match count {
+            0 => format!("every remediation is sealed with key {name} already"),
+            _ => format!("{} sealed anew; every one is sealed with key {name} now", counted(count, "remediation")),
+        });
     }
     Ok(Exit::Ok)
 }
