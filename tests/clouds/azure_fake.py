@@ -14,7 +14,10 @@ prints {"port": N}; also gives out tokens at /msi/token, as App Service does; th
     {"do": "quota", "subscription": S, "left": N, "resets": SECONDS, "limit_hit"?: true}
                                                     how many queries about it Resource Graph answers until the quota resets
     {"do": "query", "query": Q, "subscriptions": L} the rows that the official client reads, over all pages
-    {"do": "requests"}                              the requests since this was last asked
+    {"do": "requests", "path"?: REGEX}              the requests since this was last asked; with a path, all that match
+                                                    it, and they are not forgotten
+    {"do": "unspent", "path": REGEX}                how many failures asked for with just this path have not happened;
+                                                    they do not any more
     {"do": "wrong"}                                 every assertion that failed so far: empty after a good test
     {"do": "change", "resource": ID, "merge": M}    a person's change; null in M removes a member, M null the resource;
                                                     what is not there (a lock, an exemption, a rule) is created
@@ -25,6 +28,7 @@ W happens to the next `times` (default 1) requests that match, after the first `
     {"status": 429, "retry_after"?: SECONDS, "code"?, "message"?, "applied"?: false}
     {"hang": SECONDS, "applied"?: true}   answers late; if not applied, never
     {"drop": true, "applied": BOOLEAN}    breaks the connection off without an answer
+    {"cut": true}                         breaks it off in the middle of the answer's body
     {"operation": {"ends"?: "Failed", "status"?: 202, "headers"?: ["Location"], "retry_after"?: [0, 0], "seconds"?: 2}}
         the long-running operation that the request starts: it is polled once for each number of `retry_after` before
         it ends, and ends after `seconds` in any case
@@ -227,6 +231,8 @@ class Arm:
                     "status": None if breaks else answer[0], "failure": failure or None,
                     "verdict": request.wrong or "ok"})
         time.sleep(failure.get("hang", 0))
+        if "cut" in failure:
+            answer[1]["x-cut"] = "true"
         return None if breaks else answer
 
     def failure(self, request: Request, of_operation: bool = False) -> Json:
@@ -497,6 +503,12 @@ class Arm:
             if what == "state":
                 bodies = {self.resources[each]["id"]: self.stored(each) for each in self.below(key)}
                 return bodies if command.get("raw") else canonical(bodies)
+            if what == "requests" and "path" in command:
+                return [each for each in self.requests if re.search(command["path"], each["path"], re.IGNORECASE)]
+            if what == "unspent":
+                left = [each for each in self.failures if each["match"] == {"path": command["path"]} and each["times"]]
+                self.failures = [each for each in self.failures if each not in left]
+                return sum(each["times"] for each in left)
             if what == "requests":
                 seen, self.requests = self.requests, []
                 return seen
@@ -559,6 +571,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         status, headers, body = answer
         content = b"" if body is None else json.dumps(body).encode()
+        cut = headers.pop("x-cut", None)
         self.send_response(status)
         headers = {"x-ms-request-id": str(uuid.uuid4()), "Content-Length": str(len(content))} | headers
         for name, value in headers.items():
@@ -567,7 +580,11 @@ class Handler(BaseHTTPRequestHandler):
         if content:
             self.send_header("Content-Type", "application/json; charset=utf-8")
         self.end_headers()
-        self.wfile.write(content)
+        self.wfile.write(content[:len(content) // 2] if cut else content)
+        if cut:
+            self.wfile.flush()
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def token(self, query: dict[str, str]) -> None:
         """A token for a managed identity, as App Service gives them out.

@@ -9,6 +9,7 @@ mod configuration;
 mod corpus;
 mod demo;
 mod expressions;
+mod faults;
 mod fixer;
 mod fixes;
 mod forms;

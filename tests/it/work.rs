@@ -98,6 +98,11 @@ impl Bench {
         written.iter().filter(|id| **id == subject.resource.to_lowercase()).count()
     }
 
+    /// What is left to do, for messages.
+    pub async fn store_work(&self) -> Vec<Work> {
+        self.store().work(100).await.expect("listed")
+    }
+
     pub fn store(&self) -> &Database {
         &self.inner.store
     }

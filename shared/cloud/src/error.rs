@@ -114,6 +114,16 @@ impl CallError {
         }
     }
 
+    /// Whether it may pass by itself: throttled, broken off, a failure of the cloud's own.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => !self.is_denied() && (!(400..500).contains(status) || *status == 429),
+            Self::Args { .. } => false,
+            _ => true,
+        }
+    }
+
     /// A stable name for logs and metrics.
     #[must_use]
     pub fn code(&self) -> &'static str {

@@ -245,6 +245,15 @@ pub(crate) fn reach(plan: &Plan) -> u64 {
     u64::try_from(plan.affected.as_ref().map_or(0, Vec::len)).unwrap_or(u64::MAX).max(1)
 }
 
+/// When what could not be read is read again.
+const UNREAD: SignedDuration = SignedDuration::from_mins(10);
+
+/// What cannot be read forbids; for a while, where that may pass by itself.
+fn unreadable(guard: &str, what: &str, error: &CallError, now: Timestamp) -> Check {
+    let says = if error.may_pass() { Says::Wait { until: add(now, UNREAD) } } else { Says::No };
+    Check::new(guard, says, format!("{what} cannot be read: {error}"))
+}
+
 /// A collection that hangs on the resource and the scopes above it.
 async fn list(
     sight: &Sight<'_>,
@@ -271,7 +280,7 @@ async fn exemption(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Check {
     }
     let all = match list(sight, cloud, EXEMPTIONS, "policyExemptions").await {
         Ok(all) => all,
-        Err(error) => return Check::new("exemption", Says::No, format!("exemptions cannot be read: {error}")),
+        Err(error) => return unreadable("exemption", "exemptions", &error, sight.now),
     };
     let active = |one: &&Value| {
         let ends = one.get("properties").and_then(|properties| properties.get("expiresOn")?.as_str());
@@ -303,7 +312,7 @@ async fn lock(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Check {
     }
     let all = match list(sight, cloud, LOCKS, "locks").await {
         Ok(all) => all,
-        Err(error) => return Check::new("lock", Says::No, format!("locks cannot be read: {error}")),
+        Err(error) => return unreadable("lock", "locks", &error, sight.now),
     };
     let deletes = sight.plan.calls.iter().any(|planned| planned.call.starts_with("DELETE "));
     let holds = |one: &&Value| {

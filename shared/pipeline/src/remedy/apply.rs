@@ -203,22 +203,32 @@ impl Remedy {
         r.until = Some(later(now, self.fix.verify_within));
         let kept = self.keep(r, journal).await?;
         let outcome = self.write(kept, r, &call, &planned.with, index).await;
-        let unknown = outcome.is_err();
-        if unknown {
-            // What goes on at the cloud has its time from now on.
-            r.until = Some(later(self.now(), self.fix.verify_within));
-        }
-        match (outcome, r.made.last_mut()) {
-            (Ok(outcome), Some(made)) => made.outcome = outcome,
-            (Err(why), _) => r.why = Some(why),
-            (Ok(_), None) => {}
-        }
+        // Where nobody knows, only reading tells, and not at once.
+        let look = match outcome {
+            Ok(outcome) => {
+                if let Some(made) = r.made.last_mut() {
+                    made.outcome = outcome;
+                }
+                None
+            }
+            Err(Unknown { why, throttled }) => {
+                r.why = Some(why);
+                let now = self.now();
+                // What goes on at the cloud has its time from now on. A cloud that is busy is left alone.
+                let (until, look) = if throttled {
+                    (later(now, THROTTLED), later(now, THROTTLED))
+                } else {
+                    (later(now, self.fix.verify_within), later(now, Duration::from_secs(1)))
+                };
+                r.until = Some(until);
+                Some(look)
+            }
+        };
         let _: Kept = self.keep(r, journal).await?;
         if let Some(MadeOutcome::Refused { why }) = r.made.last().map(|made| made.outcome.clone()) {
             return self.fail(r, why, journal).await;
         }
-        // Nobody answered: only reading tells, and not at once.
-        Ok(unknown.then(|| later(self.now(), Duration::from_secs(1))))
+        Ok(look)
     }
 
     /// The one place where anything is written. INVARIANT: a write needs a kept record, which holds
@@ -232,18 +242,23 @@ impl Remedy {
         call: &Call,
         with: &Value,
         index: usize,
-    ) -> Result<MadeOutcome, String> {
+    ) -> Result<MadeOutcome, Unknown> {
+        let unknown = |why: String| Unknown { why, throttled: false };
         // INVARIANT: a call ends before the lease does, or nobody waits for it any more.
         let place = self.place(Some(r), index);
         let Ok(answer) = tokio::time::timeout(LONGEST_CALL, self.cloud.call(&place, call, with)).await else {
-            return Err(format!("`{}` gave no answer within {} s", call.name(), LONGEST_CALL.as_secs()));
+            return Err(unknown(format!("`{}` gave no answer within {} s", call.name(), LONGEST_CALL.as_secs())));
         };
         match answer {
             Ok(_) => Ok(MadeOutcome::Accepted),
+            // It was not done, and may be later.
+            Err(error) if error.effect() == Effect::None && error.may_pass() => {
+                Err(Unknown { why: error.to_string(), throttled: true })
+            }
             Err(error) if error.effect() == Effect::None => Ok(MadeOutcome::Refused { why: error.to_string() }),
             Err(error) => {
                 tracing::warn!(remediation = %r.id, call = %call.name(), %error, "it is not known whether a call was done");
-                Err(error.to_string())
+                Err(unknown(error.to_string()))
             }
         }
     }
@@ -384,6 +399,16 @@ impl Remedy {
         RemedyError::State { id: r.id.to_string(), state: r.state.as_str(), message }
     }
 }
+
+/// Why a call is not known to have been done.
+struct Unknown {
+    why: String,
+    /// The cloud was busy: it was not done, and reading tells whether it is still needed later.
+    throttled: bool,
+}
+
+/// How long a cloud that is busy is left alone.
+const THROTTLED: Duration = Duration::from_mins(1);
 
 /// What clouds say where a person or a policy forbids a call: trying again does not help, and it says
 /// nothing about whether fixes work. Sources: <https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-policy-requestdisallowedbypolicy>,

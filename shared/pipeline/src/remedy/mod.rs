@@ -161,11 +161,8 @@ impl RemedyError {
     #[must_use]
     pub fn what_now(&self) -> WhatNow {
         match self {
-            Self::Read { source, .. } if source.is_denied() => WhatNow::Park,
-            Self::Read { source, .. } => match &**source {
-                CallError::Refused { status, .. } if (400..500).contains(status) && *status != 429 => WhatNow::Park,
-                _ => WhatNow::Retry,
-            },
+            Self::Read { source, .. } if source.may_pass() => WhatNow::Retry,
+            Self::Read { .. } => WhatNow::Park,
             Self::Store(_) => WhatNow::Retry,
             Self::Formula { .. } | Self::TooMany { .. } | Self::Model(_) | Self::Json(_) => WhatNow::Park,
             Self::NotForThis { .. }
