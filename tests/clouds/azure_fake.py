@@ -14,8 +14,7 @@ prints {"port": N}; also gives out tokens at /msi/token, as App Service does; th
     {"do": "quota", "subscription": S, "left": N, "resets": SECONDS, "limit_hit"?: true}
                                                     how many queries about it Resource Graph answers until the quota resets
     {"do": "query", "query": Q, "subscriptions": L} the rows that the official client reads, over all pages
-    {"do": "requests", "path"?: REGEX}              the requests since this was last asked; with a path, all that match
-                                                    it, and they are not forgotten
+    {"do": "requests", "path": REGEX, "after": N}   {"requests": those that match, but for the first N of all, "seen": N}
     {"do": "unspent", "path": REGEX}                how many failures asked for with just this path have not happened;
                                                     they do not any more
     {"do": "wrong"}                                 every assertion that failed so far: empty after a good test
@@ -503,15 +502,14 @@ class Arm:
             if what == "state":
                 bodies = {self.resources[each]["id"]: self.stored(each) for each in self.below(key)}
                 return bodies if command.get("raw") else canonical(bodies)
-            if what == "requests" and "path" in command:
-                return [each for each in self.requests if re.search(command["path"], each["path"], re.IGNORECASE)]
+            if what == "requests":
+                path = re.compile(command["path"], re.IGNORECASE)
+                new = self.requests[command["after"]:]
+                return {"requests": [each for each in new if path.search(each["path"])], "seen": len(self.requests)}
             if what == "unspent":
                 left = [each for each in self.failures if each["match"] == {"path": command["path"]} and each["times"]]
                 self.failures = [each for each in self.failures if each not in left]
                 return sum(each["times"] for each in left)
-            if what == "requests":
-                seen, self.requests = self.requests, []
-                return seen
             if what == "wrong":
                 return self.wrong
             if what == "change":

@@ -39,12 +39,12 @@ async fn work_for_a_day(bench: &Bench, subject: &Subject) -> Vec<State> {
 /// The writes that the cloud carried out.
 fn carried_out(subject: &Subject) -> usize {
     let path = format!("^{}$", subject.resource);
-    let requests = Served::azure().ask(&json!({ "do": "requests", "path": path }));
+    let requests = Served::azure().ask(&json!({ "do": "requests", "path": path, "after": 0 }));
     let did = |one: &&Value| {
         let failed = one["status"].as_u64().is_none_or(|status| status >= 400);
         one["method"] == "PATCH" && (!failed || one["failure"]["applied"] == true)
     };
-    requests.as_array().expect("requests").iter().filter(did).count()
+    requests["requests"].as_array().expect("requests").iter().filter(did).count()
 }
 
 /// One fault at one call. Returns whether there was such a call.

@@ -24,6 +24,8 @@ struct Crashing {
     resource: String,
     /// What reached the cloud about the resource.
     writes: usize,
+    /// How many requests to the cloud were looked at.
+    seen: usize,
     kills: usize,
 }
 
@@ -59,7 +61,7 @@ impl Crashing {
             ("IDENTITY_HEADER", "the-header-of-the-tests".to_owned()),
         ];
         let environment = environment.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        let crashing = Self { place, environment, resource, writes: 0, kills: 0 };
+        let crashing = Self { place, environment, resource, writes: 0, seen: 0, kills: 0 };
         crashing.amend(&["import", "report.json"]);
         crashing.amend(&["backlog", "release", "--rule", "all", "--limit", "1"]);
         crashing
@@ -115,17 +117,61 @@ impl Crashing {
         killed
     }
 
-    /// Looks at what reached the cloud since. Returns whether a call hangs.
+    /// Looks at what reached the cloud. Returns whether a call hangs that did not before.
     fn look(&mut self) -> bool {
-        let mut hangs = false;
-        for one in Served::azure().ask(&json!({ "do": "requests" })).as_array().expect("requests") {
-            let ours =
-                one["path"].as_str().is_some_and(|path| path.to_lowercase().starts_with(&self.resource.to_lowercase()));
-            hangs |= ours && one["failure"].get("hang").is_some();
-            let did = one["failure"].get("applied") != Some(&json!(false));
-            self.writes += usize::from(ours && one["method"] == "PATCH" && did);
-        }
+        let path = format!("^{}($|/)", self.resource);
+        let new = Served::azure().ask(&json!({ "do": "requests", "path": path, "after": self.seen }));
+        let requests = new["requests"].as_array().expect("requests");
+        let hangs = requests.iter().any(|one| one["failure"].get("hang").is_some());
+        let did = |one: &&Value| one["method"] == "PATCH" && one["failure"].get("applied") != Some(&json!(false));
+        self.writes += requests.iter().filter(did).count();
+        self.seen = usize::try_from(new["seen"].as_u64().expect("a number")).expect("few");
         hangs
+    }
+
+    /// Runs a command in a shell that allows no file to grow beyond so many KiB.
+    fn without_room(&self, arguments: &[&str], kib: u32) -> std::process::Output {
+        Command::new("bash")
+            // The signal would end the command; without it, writing fails.
+            .args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\"", &kib.to_string()])
+            .arg(env!("CARGO_BIN_EXE_amend"))
+            .args(arguments)
+            .current_dir(self.place.folder.path())
+            .env_clear()
+            .envs(self.environment.iter().cloned())
+            .output()
+            .expect("bash runs")
+    }
+
+    /// Sweeps until the remediation is set.
+    fn sweep_until_set(&self) {
+        let begun = Instant::now();
+        while self.remediations().first().is_none_or(|r| r["state"] != "set") {
+            assert!(begun.elapsed() < Duration::from_secs(90), "{}", self.amend(&["work", "--format", "json"]));
+            std::thread::sleep(Duration::from_millis(200));
+            self.time_passes();
+            self.amend(&["sweep"]);
+        }
+    }
+
+    /// Approves the one plan that waits.
+    fn approval(&self) -> Vec<String> {
+        let waiting = self.remediations();
+        assert_eq!((waiting.len(), &waiting[0]["state"]), (1, &json!("awaiting-approval")));
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        vec!["approve".into(), text(&waiting[0]["id"]), "--plan".into(), text(&waiting[0]["plan"]["digest"])]
+    }
+
+    /// It was fixed, once, and the trail is whole.
+    fn is_done(&mut self) {
+        self.look();
+        assert_eq!(self.remediations().len(), 1);
+        assert!((1..=2).contains(&self.writes), "{} writes", self.writes);
+        let verified: Value =
+            serde_json::from_str(&self.amend(&["audit", "verify", "--format", "json"])).expect("JSON");
+        assert!(verified["records"].as_u64().is_some_and(|records| records >= 6), "{verified}");
+        let state = Served::azure().ask(&json!({ "do": "sdk", "resource": self.resource }));
+        assert_eq!(state[&self.resource]["properties"]["supportsHttpsTrafficOnly"], true);
     }
 
     /// The leases of the dead have run out.
@@ -171,12 +217,9 @@ fn killed_anywhere_it_goes_on_and_does_everything_once() {
             one.time_passes();
         }
         one.amend(&["sweep"]);
-        let waiting = one.remediations();
-        assert_eq!((waiting.len(), &waiting[0]["state"]), (1, &json!("awaiting-approval")));
+        let approval = one.approval();
         assert_eq!(one.writes, 0);
-        let (id, digest) =
-            (waiting[0]["id"].as_str().expect("an id"), waiting[0]["plan"]["digest"].as_str().expect("a digest"));
-        one.amend(&["approve", id, "--plan", digest]);
+        one.amend(&approval.iter().map(String::as_str).collect::<Vec<_>>());
         for _ in 0..8 {
             let (nth, applied) = next(3);
             one.killed_at(&["sweep"], nth, applied);
@@ -184,22 +227,77 @@ fn killed_anywhere_it_goes_on_and_does_everything_once() {
         }
         one.amend(&["sweep"]);
         // What was interrupted in its last call is looked at again a little later.
-        let begun = Instant::now();
-        while one.remediations()[0]["state"] != "set" {
-            assert!(begun.elapsed() < Duration::from_secs(90), "{}", one.amend(&["work", "--format", "json"]));
-            std::thread::sleep(Duration::from_millis(200));
-            one.time_passes();
-            one.amend(&["sweep"]);
-        }
-        one.look();
-        let done = one.remediations();
-        assert_eq!(done.len(), 1, "{done:#?}");
-        assert!((1..=2).contains(&one.writes), "{} writes", one.writes);
-        let verified: Value = serde_json::from_str(&one.amend(&["audit", "verify", "--format", "json"])).expect("JSON");
-        assert!(verified["records"].as_u64().is_some_and(|records| records >= 6), "{verified}");
-        let state = Served::azure().ask(&json!({ "do": "sdk", "resource": one.resource }));
-        assert_eq!(state[&one.resource]["properties"]["supportsHttpsTrafficOnly"], true);
+        one.sweep_until_set();
+        one.is_done();
         kills += one.kills;
     }
     assert_eq!(Served::azure().ask(&json!({ "do": "wrong" })), json!([]));
+}
+
+/// The disk fills up at some point of planning, approving and writing; later there is room again.
+#[test]
+fn a_store_without_room_loses_nothing() {
+    let rooms = if long() { (2..40).map(|n| n * 8).collect() } else { vec![0, 20, 48, 90, 160] };
+    let mut failures = 0;
+    for kib in rooms {
+        let mut one = Crashing::new();
+        let mut without_room = |one: &Crashing, arguments: &[&str]| {
+            let output = one.without_room(arguments, kib);
+            let errors = text(&output.stderr);
+            // A clear end: it could not, and says so.
+            assert!(matches!(output.status.code(), Some(0 | 1)), "{kib} KiB: {:?} {errors}", output.status);
+            assert!(!errors.contains("panicked"), "{kib} KiB: {errors}");
+            failures += usize::from(output.status.code() == Some(1));
+        };
+        without_room(&one, &["sweep"]);
+        one.time_passes();
+        one.amend(&["sweep"]);
+        let approval = one.approval();
+        let approval: Vec<&str> = approval.iter().map(String::as_str).collect();
+        without_room(&one, &approval);
+        if one.remediations()[0]["state"] == "awaiting-approval" {
+            one.amend(&approval);
+        }
+        without_room(&one, &["sweep"]);
+        one.time_passes();
+        one.sweep_until_set();
+        one.is_done();
+    }
+    assert!(failures >= 3, "there was room enough, but for {failures} times");
+}
+
+/// Another program holds the store while a write is on its way: it was done, and nobody could say so.
+#[test]
+fn a_write_whose_outcome_could_not_be_kept_is_found_by_reading() {
+    let mut one = Crashing::new();
+    one.amend(&["sweep"]);
+    let approval = one.approval();
+    one.amend(&approval.iter().map(String::as_str).collect::<Vec<_>>());
+    let path = format!("^{}$", one.resource);
+    Served::azure().ask(
+        &json!({ "do": "fail", "match": { "method": "PATCH", "path": path }, "with": { "hang": 2, "applied": true } }),
+    );
+    let mut child = one.start(&["sweep"]);
+    let begun = Instant::now();
+    while !one.look() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the write is not sent");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let file = one.place.folder.path().join(".amend/amend.db");
+    runtime.block_on(async {
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file);
+        let mut other = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.expect("opened");
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.expect("held");
+        while child.try_wait().expect("it can be asked").is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "it waits for ever");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        sqlx::query("ROLLBACK").execute(&mut other).await.expect("let go");
+    });
+    let state = one.remediations()[0]["state"].clone();
+    assert_eq!(state, "applying", "what could not be kept is not known");
+    one.sweep_until_set();
+    one.is_done();
+    assert_eq!(one.writes, 1, "it was done already");
 }
