@@ -184,6 +184,26 @@ async fn only_this_machine_is_answered() {
 }
 
 #[tokio::test]
+async fn the_api_stops_everything_and_does_not_let_it_go_on() {
+    let service = service(|_| {}).await;
+    let get = async || service.ask(Method::GET, "/api/v1/stop", &[], "").await.2;
+    assert_eq!(get().await, json!({ "stopped": null }));
+    for wrong in [json!({}), json!({ "why": " " }), json!({ "why": "x".repeat(501) })] {
+        assert_eq!(service.post("/api/v1/stop", &wrong).await.0, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    let (status, stopped) = service.post("/api/v1/stop", &json!({ "why": "an incident" })).await;
+    assert_eq!((status, stopped["stopped"]["why"].as_str()), (StatusCode::OK, Some("an incident")));
+    let (_, again) = service.post("/api/v1/stop", &json!({ "why": "another" })).await;
+    assert_eq!(again["stopped"]["why"], "an incident", "the first one stays");
+    assert_eq!(get().await["stopped"]["by"], "the local user");
+    assert!(service.bench.store.stopped().await.expect("answered").is_some());
+    for method in [Method::DELETE, Method::PUT] {
+        let status = service.ask(method, "/api/v1/stop", &[], "").await.0;
+        assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+    }
+}
+
+#[tokio::test]
 async fn the_api_lists_explains_and_releases() {
     let service = service(|_| {}).await;
     service.post("/events/plain", &Export { snapshot: true, ..Export::default() }.json()).await;

@@ -611,6 +611,25 @@ async fn without_a_key_nothing_is_done_that_a_server_would_have_to_remember() {
 }
 
 #[tokio::test]
+async fn what_the_configuration_stops_is_not_sent_either() {
+    let subject = storage();
+    let bench = bench("enforce", Mode::Enforce).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    let stop = Stop { by: "the configuration".into(), at: moment("2026-11-20T12:00:00Z"), why: "a drill".into() };
+    let store = Arc::new(bench.store().clone().with_stop(stop));
+    let ids = Arc::new(CountedIds::default());
+    let stopped = Fixer::new(catalogue(), bench.cloud.clone(), store.clone(), bench.inner.clock.clone(), ids)
+        .with_limits(Limits { most: Some(Mode::Enforce), guards: mild(), ..Limits::default() });
+    while stopped.work(None).await.expect("the store answers").is_some() {}
+    assert_eq!(bench.writes(&subject), 0);
+    assert!(store.resume("ann", moment("2026-11-20T12:00:00Z")).await.expect("answered").is_none());
+    assert!(store.stopped().await.expect("answered").is_some(), "the switch does not help");
+    bench.inner.clock.set("2026-11-20T13:00:00Z");
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::Set], "whoever is not stopped goes on");
+}
+
+#[tokio::test]
 async fn a_person_approves_what_they_saw_and_nothing_else() {
     let (yes, no, late) = (storage(), storage(), storage());
     let bench = bench("approve", Mode::Enforce).await;

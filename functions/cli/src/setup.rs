@@ -7,7 +7,7 @@ use std::{
 
 use amend_catalog::{Catalogue, SourceText, facts_file, facts_file::FactsFile, starter_rules};
 use amend_cloud::{Cloud, CloudFacts, Clouds, aws::Aws, azure::Azure, gcp::Gcp};
-use amend_domain::ports::Clock as _;
+use amend_domain::{ports::Clock as _, work::Stop};
 use amend_pipeline::{
     Config, Decider, Lookup, Pipeline, config, decider,
     fixer::Fixer,
@@ -153,7 +153,11 @@ pub fn clouds(config: &Config, output: Output) -> Arc<dyn Cloud> {
 
 /// The store, as configured.
 pub async fn store(config: &Config) -> Result<Database, Failure> {
-    Ok(Database::open(&config.store).await?.with_keys(config.store_keys.clone()))
+    let store = Database::open(&config.store).await?.with_keys(config.store_keys.clone());
+    Ok(match config.stopped {
+        true => store.with_stop(Stop { by: "the configuration".into(), at: now(), why: "`stopped: true`".into() }),
+        false => store,
+    })
 }
 
 /// The time.

@@ -494,6 +494,12 @@ fn everything_is_stopped_and_goes_on_and_the_trail_tells() {
     assert!(code(&verified) == 0 && text(&verified.stdout).contains("1 end in the second place, and all fit"));
     let retried = place.amend(&["work", "retry", "remedy:p-none"]);
     assert!(code(&retried) == 1 && text(&retried.stderr).contains("there is no work `remedy:p-none`"));
+    // The configuration stops it, too, whatever the switch says.
+    let by_file = [("AMEND__STOPPED", "true"), ("AMEND__REMEDIATE__MOST", "approve")];
+    let swept = place.amend_in(&["sweep"], "", &by_file);
+    assert!(text(&swept.stderr).contains("everything is stopped by the configuration (`stopped: true`)"));
+    let resumed = place.amend_in(&["resume"], "", &by_file);
+    assert!(code(&resumed) == 3 && text(&resumed.stdout).contains("still stopped by the configuration"));
     place.write("amend.yaml", "version: 1\nremediate: { most: enforce }\n");
     let config = place.amend(&["config", "check"]);
     assert!(code(&config) == 3 && text(&config.stderr).contains("off, observe, approve"), "{}", text(&config.stderr));

@@ -1,8 +1,9 @@
 //! A database, its transactions, their values and rows: what SQLite and PostgreSQL have in common, so that
 //! every method of the port stands once.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{borrow::Cow, fmt::Write as _, sync::Arc};
 
+use amend_domain::work::Stop;
 use serde::Serialize;
 use sqlx::{Arguments, AssertSqlSafe, Encode, Type, postgres::PgRow, sqlite::SqliteRow};
 
@@ -13,6 +14,7 @@ use crate::{Keys, Place, StoreError, postgres, sql, sqlite};
 pub struct Database {
     pub(crate) pools: Pools,
     keys: Keys,
+    stop: Option<Arc<Stop>>,
 }
 
 /// What is at a place.
@@ -47,13 +49,19 @@ impl Database {
             Place::File(path) => sqlite::open(path).await?,
             Place::Server(server) => Pools::Postgres { pool: postgres::open(server).await?, pooled: server.pooler },
         };
-        Ok(Self { pools, keys: Keys::default() })
+        Ok(Self { pools, keys: Keys::default(), stop: None })
     }
 
     /// The same, with keys that remediations are sealed with.
     #[must_use]
     pub fn with_keys(self, keys: Keys) -> Self {
         Self { keys, ..self }
+    }
+
+    /// The same, stopped: whatever the switch says that the store keeps.
+    #[must_use]
+    pub fn with_stop(self, stop: Stop) -> Self {
+        Self { stop: Some(Arc::new(stop)), ..self }
     }
 
     /// Whether a remediation may be kept: on a server others look into, only sealed.
@@ -109,7 +117,7 @@ impl Database {
     }
 
     fn tx(&self, doing: &'static str, on: On) -> Tx {
-        Tx { doing, on, keys: self.keys.clone() }
+        Tx { doing, on, keys: self.keys.clone(), stop: self.stop.clone() }
     }
 
     /// Begins a transaction that sees one state of the store, and only reads.
@@ -130,6 +138,8 @@ pub(crate) struct Tx {
     pub(crate) on: On,
     /// What remediations are sealed with.
     pub(crate) keys: Keys,
+    /// What stops everything, beside the switch.
+    pub(crate) stop: Option<Arc<Stop>>,
 }
 
 pub(crate) enum On {

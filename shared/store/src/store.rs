@@ -271,7 +271,7 @@ impl Store for Database {
         let mut tx = self.begin("stop everything").await?;
         tx.lock(Lock::Switch).await?;
         tx.run(sql::PUT_STOP, &values![write("stops", stop)?]).await?;
-        let holds = work::stopped(&mut tx).await?;
+        let holds = work::switch(&mut tx).await?;
         // Whoever stops what is stopped has a reason of their own: it stands in the trail.
         trail::add(&mut tx, vec![trail::switched(stop.at, &stop.by, "stop", &stop.why)]).await?;
         tx.commit().await?;
@@ -281,7 +281,7 @@ impl Store for Database {
     async fn resume(&self, by: &str, now: Timestamp) -> Result<Option<Stop>, StoreError> {
         let mut tx = self.begin("go on").await?;
         tx.lock(Lock::Switch).await?;
-        let was = work::stopped(&mut tx).await?;
+        let was = work::switch(&mut tx).await?;
         if was.is_some() {
             tx.run(sql::DROP_STOP, &[]).await?;
             trail::add(&mut tx, vec![trail::switched(now, by, "resume", "")]).await?;

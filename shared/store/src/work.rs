@@ -154,6 +154,14 @@ pub(crate) async fn not_stopped(tx: &mut Tx, r: &Remediation) -> Result<(), Stor
 
 /// Whether everything is stopped.
 pub(crate) async fn stopped(tx: &mut Tx) -> Result<Option<Stop>, StoreError> {
+    match &tx.stop {
+        Some(stop) => Ok(Some((**stop).clone())),
+        None => switch(tx).await,
+    }
+}
+
+/// What the switch says that the store keeps.
+pub(crate) async fn switch(tx: &mut Tx) -> Result<Option<Stop>, StoreError> {
     read_one("stops", tx.row(sql::GET_STOP, &[]).await?)
 }
 

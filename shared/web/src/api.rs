@@ -1,6 +1,6 @@
 //! The API for other tools: problems, why, the backlog, what could not be read.
 
-use amend_domain::ScopeId;
+use amend_domain::{ScopeId, work::Stop};
 use amend_pipeline::{
     LOCAL_USER,
     backlog::{Backlog, Deaf, Slice},
@@ -30,6 +30,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(release))
         .routes(routes!(unreadable))
         .routes(routes!(deaf))
+        .routes(routes!(stopped))
+        .routes(routes!(stop))
         .routes(routes!(openapi))
 }
 
@@ -140,6 +142,38 @@ async fn release(
     let released = app.pipeline.release(&Slice { rule: release.rule, limit: release.limit, scope }, LOCAL_USER).await?;
     let now = app.pipeline.now();
     Ok(Json(ProblemList { problems: released.iter().map(|problem| ProblemRow::new(problem, now)).collect() }))
+}
+
+/// Why everything is to be stopped.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+pub struct Stopping {
+    /// In words, for whoever finds it stopped.
+    why: String,
+}
+
+/// Whether everything is stopped, and since when, by whom and why: `{"stopped": null}` where it is not.
+#[utoipa::path(get, path = "/api/v1/stop", responses((status = 200, body = serde_json::Value), (status = 503, body = ErrorBody)))]
+async fn stopped(State(app): State<App>) -> Result<Json<serde_json::Value>, Failure> {
+    let stopped = app.pipeline.store().stopped().await.map_err(amend_pipeline::PipelineError::from)?;
+    Ok(Json(serde_json::json!({ "stopped": stopped })))
+}
+
+/// Stops everything that writes. An earlier stop stays. Only `amend resume` lets it go on.
+#[utoipa::path(post, path = "/api/v1/stop", request_body = Stopping,
+    responses((status = 200, body = serde_json::Value), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+async fn stop(
+    State(app): State<App>,
+    stopping: Result<Json<Stopping>, JsonRejection>,
+) -> Result<Json<serde_json::Value>, Failure> {
+    let Json(Stopping { why }) =
+        stopping.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, "api.body", error.body_text(), None))?;
+    if why.trim().is_empty() || why.chars().count() > 500 {
+        let hint = "say why in `why`, in 500 characters at most";
+        return Err(Failure::new(StatusCode::BAD_REQUEST, "api.why", "a stop needs a reason".to_owned(), Some(hint)));
+    }
+    let stop = Stop { by: LOCAL_USER.into(), at: app.pipeline.now(), why: why.trim().into() };
+    let holds = app.pipeline.store().stop(&stop).await.map_err(amend_pipeline::PipelineError::from)?;
+    Ok(Json(serde_json::json!({ "stopped": holds })))
 }
 
 /// The records that could not be read, newest first.

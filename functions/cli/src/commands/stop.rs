@@ -37,6 +37,12 @@ pub async fn resume(config: &Config, output: Output) -> Result<Exit, Failure> {
         output.json(&json!({ "was": was }))?;
         return Ok(Exit::Ok);
     }
+    // The configuration may stop it, too.
+    if let Some(stop) = store.stopped().await? {
+        output
+            .say(&output.toned(Tone::Alarm, &format!("no: everything is still stopped by {} ({})", stop.by, stop.why)));
+        return Ok(Exit::No);
+    }
     match was {
         Some(stop) => output.say(&format!("everything goes on; it was stopped by {}: {}", stop.by, stop.why)),
         None => output.say("nothing was stopped"),

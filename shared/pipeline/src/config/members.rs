@@ -244,6 +244,11 @@ pub(super) static FILE: Shape = Shape {
             Kind::Text,
             "Address and port of `amend serve`. Only loopback addresses, as there is no authentication yet.",
         ),
+        may(
+            "stopped",
+            Kind::Bool,
+            "Whether nothing is written, whatever else is said: no fix, no undo, by nobody who uses this configuration.",
+        ),
         may("rules", TEXTS, "Rule files, relative to amend.yaml; the built-in starter rules, if absent."),
         may("facts", Kind::Map(&FACTS), "What is known beside the events: hierarchy and tags."),
         may("audit", Kind::Map(&AUDIT), "The audit trail."),
@@ -268,6 +273,7 @@ pub(super) static FILE: Shape = Shape {
 pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("tenant", "-"),
     ("listen", "127.0.0.1:8080"),
+    ("stopped", "false"),
     ("rules", "(built-in starter rules)"),
     ("facts.file", "(none)"),
     ("facts.clouds", "(none)"),

@@ -29,6 +29,8 @@ pub struct Config {
     pub tenant: TenantId,
     /// Where `serve` listens.
     pub listen: String,
+    /// Whether nothing is written.
+    pub stopped: bool,
     /// Rule files; empty means the starter rules.
     pub rules: Vec<PathBuf>,
     /// The facts file.
@@ -137,6 +139,7 @@ impl Config {
         Self {
             tenant: TenantId::new(""),
             listen: "127.0.0.1:8080".into(),
+            stopped: false,
             rules: Vec::new(),
             facts: None,
             fact_clouds: Vec::new(),
@@ -169,6 +172,7 @@ impl Config {
         if let Some(listen) = reader.parse("listen", hint, loopback) {
             self.listen = listen;
         }
+        reader.flag("stopped", &mut self.stopped);
         let rules = reader.texts("rules").unwrap_or_default();
         self.rules = rules.iter().map(|path| folder.join(path)).collect();
     }
