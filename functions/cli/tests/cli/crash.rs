@@ -10,8 +10,12 @@ use std::{
 
 use amend_domain::{ports::Clock as _, work::After};
 use amend_pipeline::system::SystemClock;
-use amend_store::{Database, Store as _};
-use amend_tests::{clouds::Served, harness::long};
+use amend_store::{Database, Place as StorePlace, Store as _};
+use amend_tests::{
+    clouds::Served,
+    harness::long,
+    places::{self, Fresh, Kind},
+};
 use serde_json::{Value, json};
 
 use super::{Place, code, text};
@@ -20,6 +24,8 @@ const KEY: &str = "1c5de8e1-f68d-6a17-e0d2-ec259c42768c";
 
 struct Crashing {
     place: Place,
+    /// Where its store is, if not in a file.
+    server: Option<Fresh>,
     environment: Vec<(String, String)>,
     resource: String,
     /// What reached the cloud about the resource.
@@ -29,9 +35,13 @@ struct Crashing {
     kills: usize,
 }
 
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
 impl Crashing {
     /// A storage account that should be fixed, known to Amend and released.
-    fn new() -> Self {
+    fn new(kind: Kind) -> Self {
         let azure = Served::azure();
         let made = azure.ask(&json!({ "do": "make", "fix": "azure.storage.secure-transfer", "case": "bad" }));
         let resource = made["resource"].as_str().expect("a resource").to_owned();
@@ -60,8 +70,13 @@ impl Crashing {
             ("IDENTITY_ENDPOINT", format!("{url}/msi/token")),
             ("IDENTITY_HEADER", "the-header-of-the-tests".to_owned()),
         ];
-        let environment = environment.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        let crashing = Self { place, environment, resource, writes: 0, seen: 0, kills: 0 };
+        let mut environment = environment.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        let server = (kind != Kind::Sqlite).then(|| block_on(Fresh::new(kind)));
+        if let Some(server) = &server {
+            environment.push(("AMEND__STORE__URL".into(), places::url(&server.database(), None)));
+            environment.push(("AMEND__STORE__KEYS".into(), places::KEY.into()));
+        }
+        let crashing = Self { place, server, environment, resource, writes: 0, seen: 0, kills: 0 };
         crashing.amend(&["import", "report.json"]);
         crashing.amend(&["backlog", "release", "--rule", "all", "--limit", "1"]);
         crashing
@@ -176,10 +191,10 @@ impl Crashing {
 
     /// The leases of the dead have run out.
     fn time_passes(&self) {
-        let path = self.place.folder.path().join(".amend/amend.db");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let store = Database::open(&path.into()).await.expect("the store");
+        let file = StorePlace::File(self.place.folder.path().join(".amend/amend.db"));
+        let place = self.server.as_ref().map_or(&file, |server| &server.place);
+        block_on(async {
+            let store = Database::open(place).await.expect("the store");
             let now = SystemClock.now();
             let later = now + jiff::SignedDuration::from_secs(200);
             let until = later + jiff::SignedDuration::from_secs(1);
@@ -203,9 +218,11 @@ impl Crashing {
 #[test]
 fn killed_anywhere_it_goes_on_and_does_everything_once() {
     let wanted = if long() { 500 } else { 40 };
-    let (mut kills, mut seed) = (0, 0_usize);
+    let (mut kills, mut stores, mut seed) = (0, 0_usize, 0_usize);
     while kills < wanted {
-        let mut one = Crashing::new();
+        // A file and a server, in turn.
+        let mut one = Crashing::new(if stores.is_multiple_of(2) { Kind::Sqlite } else { Kind::Postgres });
+        stores += 1;
         // Planning and asking, then writing, then undoing: each killed at several of its calls.
         let mut next = |most: usize| {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -231,6 +248,7 @@ fn killed_anywhere_it_goes_on_and_does_everything_once() {
         one.is_done();
         kills += one.kills;
     }
+    assert!(stores >= 2, "each kind of store was tried");
     assert_eq!(Served::azure().ask(&json!({ "do": "wrong" })), json!([]));
 }
 
@@ -240,7 +258,7 @@ fn a_store_without_room_loses_nothing() {
     let rooms = if long() { (2..40).map(|n| n * 8).collect() } else { vec![0, 20, 48, 90, 160] };
     let mut failures = 0;
     for kib in rooms {
-        let mut one = Crashing::new();
+        let mut one = Crashing::new(Kind::Sqlite);
         let mut without_room = |one: &Crashing, arguments: &[&str]| {
             let output = one.without_room(arguments, kib);
             let errors = text(&output.stderr);
@@ -269,7 +287,7 @@ fn a_store_without_room_loses_nothing() {
 /// Another program holds the store while a write is on its way: it was done, and nobody could say so.
 #[test]
 fn a_write_whose_outcome_could_not_be_kept_is_found_by_reading() {
-    let mut one = Crashing::new();
+    let mut one = Crashing::new(Kind::Sqlite);
     one.amend(&["sweep"]);
     let approval = one.approval();
     one.amend(&approval.iter().map(String::as_str).collect::<Vec<_>>());
@@ -283,9 +301,8 @@ fn a_write_whose_outcome_could_not_be_kept_is_found_by_reading() {
         assert!(begun.elapsed() < Duration::from_secs(30), "the write is not sent");
         std::thread::sleep(Duration::from_millis(5));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let file = one.place.folder.path().join(".amend/amend.db");
-    runtime.block_on(async {
+    block_on(async {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file);
         let mut other = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.expect("opened");
         sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.expect("held");
