@@ -8,6 +8,7 @@ mode before it, or with nothing where this machine has none.
 """
 
 import glob
+import importlib.util
 import json
 import os
 import pathlib
@@ -30,9 +31,8 @@ def binaries():
         said = subprocess.run([path, "--version"], capture_output=True, text=True).stdout
         if said and int(said.split()[2].split(".")[0]) >= LEAST:
             return pathlib.Path(path).resolve().parent, True
-    import pgserver
-
-    return pathlib.Path(pgserver.__file__).parent / "pginstall" / "bin", False
+    package = importlib.util.find_spec("pgserver")
+    return pathlib.Path(package.origin).parent / "pginstall" / "bin", False
 
 
 def free_port():
@@ -78,8 +78,11 @@ class Server:
         os.chmod(folder, 0o777)
         programs, anybody = binaries()
         if os.getuid() == 0 and not anybody:
-            shutil.copytree(programs.parent, folder / "server", symlinks=True)
-            programs = folder / "server" / programs.name
+            # The package, and the libraries that stand beside it.
+            packages = programs.parents[2]
+            for name in ("pgserver", "pgserver.libs"):
+                shutil.copytree(packages / name, folder / "server" / name, symlinks=True)
+            programs = folder / "server" / programs.relative_to(packages)
         data, run = folder / "data", folder / "run"
         run.mkdir(mode=0o777)
         os.chmod(run, 0o777)

@@ -50,10 +50,16 @@ impl Fresh {
             return Self { place: Place::File(folder.path().join("amend.db")), folder, drop: None };
         }
         let name = new_name();
-        let template = template().await;
-        run(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
         let port = (kind == Kind::Pooled).then(pooler);
         let given = Served::postgres().hello.get("given").is_some();
+        if given {
+            // A template would be left behind.
+            run(&format!("CREATE DATABASE {name}")).await;
+            Database::migrate(&place(&name, None)).await.expect("migrated");
+        } else {
+            let template = template().await;
+            run(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+        }
         Self { place: place(&name, port), folder, drop: given.then_some(name) }
     }
 
