@@ -377,7 +377,7 @@ async fn many_reports_of_one_resource_at_once_end_as_one_after_the_other(kind: K
 async fn batches_that_cross_do_not_wait_for_each_other_for_ever(kind: Kind) {
     let fresh = Fresh::new(kind).await;
     let store = fresh.open().await;
-    let rounds = if long() { 40 } else { 8 };
+    let rounds: i64 = if long() { 40 } else { 8 };
     let mut tasks = JoinSet::new();
     for n in 0..6 {
         let store = store.clone();
@@ -387,11 +387,14 @@ async fn batches_that_cross_do_not_wait_for_each_other_for_ever(kind: Kind) {
                 let mut changes: Vec<Change> = (0..20)
                     .map(|a| {
                         governed(&Export {
+                            // Some resources are everybody's, the others their own; all are in the same accounts.
                             resource: format!(
-                                "/subscriptions/s{}/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/n{a}",
-                                a % 5
+                                "/subscriptions/s{}/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/n{a}x{}",
+                                a % 5,
+                                if a < 4 { 0 } else { n }
                             ),
-                            snapshot: a % 3 == 0,
+                            // What is an event for one is a snapshot for the other.
+                            snapshot: (a % 5 < 2) == (n % 2 == 0),
                             ..at(&day, if a % 7 == n { "Healthy" } else { "Unhealthy" })
                         })
                     })
@@ -402,14 +405,17 @@ async fn batches_that_cross_do_not_wait_for_each_other_for_ever(kind: Kind) {
                     changes.reverse();
                     parked.reverse();
                 }
-                store.record(&changes, &parked, noon()).await.expect("recorded");
-                store.retry_work(None, noon()).await.expect("retried");
+                let now = noon() + SignedDuration::from_mins(round);
+                store.record(&changes, &parked, now).await.expect("recorded");
+                store.retry_work(None, now).await.expect("retried");
             }
         });
     }
     tasks.join_all().await;
     assert_eq!(store.parked(false, 100).await.expect("listed").len(), 5);
-    assert_eq!(store.assessments(100).await.expect("listed").len(), 20);
+    assert_eq!(store.assessments(1_000).await.expect("listed").len(), 4 + 6 * 16);
+    let inputs = store.inputs().await.expect("listed");
+    assert!(inputs.len() == 5 && inputs.iter().all(|one| one.last_event.is_some() && one.last_snapshot.is_some()));
 }
 
 async fn the_trail_is_whole_however_many_write_it(kind: Kind) {
@@ -553,7 +559,17 @@ async fn what_is_no_store_is_refused() {
     let error = Database::open(&nobody).await.expect_err("nobody listens");
     let said = format!("{error} {error:?} {nobody} {nobody:?}");
     assert!(said.contains("ann@127.0.0.1:1/amend") && !said.contains("s3cret"), "{said}");
-    for wrong in ["", "amend.db", "mysql://x/y", "postgres://", "postgres://s3cret@[/x", "postgres://h:70000/x"] {
+    for wrong in [
+        "",
+        "amend.db",
+        "mysql://x/y",
+        "postgres://",
+        "postgres://s3cret@[/x",
+        "postgres://h:70000/x",
+        "postgres://h/x?sslpassword=s3cret",
+        "postgres://h/x?pasword=s3cret",
+        "postgres://h/x#sslmode=verify-full",
+    ] {
         let why = Server::new(wrong).expect_err(wrong);
         assert!(!why.contains("s3cret"), "{why}");
     }

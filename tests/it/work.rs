@@ -589,6 +589,63 @@ async fn what_was_there_before_is_sealed_with_the_first_key_and_opened_with_any(
 }
 
 #[tokio::test]
+async fn a_record_that_cannot_be_opened_keeps_no_event_from_being_recorded() {
+    let subject = storage();
+    let bench = bench("enforce", Mode::Enforce).await;
+    let store = bench.store().clone().with_keys(keys(&[&Keys::generate().expect("a key")]));
+    let ids = Arc::new(CountedIds::default());
+    let worker = Fixer::new(catalogue(), bench.cloud.clone(), Arc::new(store), bench.inner.clock.clone(), ids)
+        .with_limits(Limits { most: Some(Mode::Enforce), guards: mild(), ..Limits::default() });
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    while worker.work(None).await.expect("the store answers").is_some() {}
+    let state = async || worker.store().remediations(None, None, 10).await.expect("opened").remove(0).state;
+    assert_eq!(state().await, State::Set);
+    // Whoever receives events here has other keys, or none.
+    bench.report(&subject, "Healthy", "2026-11-20T07:00:00Z").await;
+    assert_eq!(state().await, State::Set);
+    while worker.work(None).await.expect("the store answers").is_some() {}
+    assert_eq!(state().await, State::Healthy, "whoever can open it confirms it");
+}
+
+#[tokio::test]
+async fn on_a_server_only_what_is_sealed_is_a_record() {
+    let fresh = Fresh::new(Kind::Postgres).await;
+    let store = fresh.open().await;
+    fresh
+        .tamper("INSERT INTO remediations (id, resource, fix, state, revision, begun, body) VALUES ('r-1', 'x', 'f', 'applying', 1, 0, '{}')")
+        .await;
+    let refused = store.remediations(None, None, 10).await.expect_err("not sealed");
+    assert!(refused.to_string().contains("is not sealed: amend did not write it"), "{refused}");
+    let refused = store.reseal().await.expect_err("not sealed").to_string();
+    assert!(refused.contains("is not sealed"), "a forgery is not sealed either: {refused}");
+}
+
+#[tokio::test]
+async fn what_is_approved_waits_while_another_is_undone() {
+    let subject = storage();
+    let bench = bench("approve", Mode::Enforce).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.work().await;
+    let waiting = bench.remediations(&subject).await.remove(0);
+    assert_eq!(waiting.state, State::AwaitingApproval);
+    // Another remediation of the resource is being undone.
+    let id = amend_domain::ResourceId::new(&subject.resource);
+    let other = format!(
+        "INSERT INTO remediations (id, resource, fix, state, revision, begun, body) VALUES ('r-other', '{}', 'f', 'undoing', 2, 0, '{{}}')",
+        id.as_str()
+    );
+    bench.inner.fresh.tamper(&other).await;
+    let says = Answered { by: "ann".into(), why_not: None };
+    let refused = bench.fixer.answer(&waiting.id, &waiting.plan.digest, &says).await.expect_err("not now");
+    assert!(refused.to_string().contains("taken further by somebody else"), "{refused}");
+    bench.inner.fresh.tamper("DELETE FROM remediations WHERE id = 'r-other'").await;
+    // Nobody holds it meanwhile, and the answer still counts.
+    bench.fixer.answer(&waiting.id, &waiting.plan.digest, &says).await.expect("approved");
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::Set]);
+}
+
+#[tokio::test]
 async fn without_a_key_nothing_is_done_that_a_server_would_have_to_remember() {
     let subject = storage();
     let fresh = Fresh::new(Kind::Postgres).await;

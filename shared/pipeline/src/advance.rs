@@ -5,7 +5,7 @@ use amend_domain::{
     Problem,
     guard::{Check, Says, strictest},
     plan::{self, Asked, Plan, Remediation, State, Verdict},
-    problem::State as ProblemState,
+    problem::{Closed, State as ProblemState},
     rule::Mode,
     work::{After, Lease, Work, WorkKind},
 };
@@ -241,7 +241,8 @@ impl Fixer {
         };
         let Some(problem) = problem.filter(|_| gone.is_none()) else {
             self.step(r, State::Superseded, gone.map(Into::into), lease).await?;
-            return Ok(Some(After::Done));
+            // It may be wanted again since: that is looked at afresh.
+            return Ok(Some(self.after(r)));
         };
         if self.limits.most.is_none_or(|most| most < Mode::Approve) {
             let why = "`remediate.most` lets nothing be written".to_owned();
@@ -328,10 +329,11 @@ impl Fixer {
             None => (State::Planned, None, After::Later { at: now }),
             Some(why) => (State::Superseded, Some(format!("denied by {}: {why}", answer.by)), After::Done),
         };
-        r.until = None;
-        self.keep_step(&mut r, state, why, &lease, now).await?;
+        let until = r.until.take().unwrap_or(now);
+        let kept = self.keep_step(&mut r, state, why, &lease, now).await;
+        let after = if kept.is_ok() { after } else { After::Later { at: until } };
         self.store().leave(&lease, &after, now).await?;
-        Ok(r)
+        kept.map(|()| r)
     }
 
     /// Takes a remediation to a state without asking a cloud.
@@ -365,9 +367,14 @@ impl Fixer {
             Some(id) => self.problem(id.as_str()).await?,
             None => None,
         };
-        let open = problem.is_some_and(|problem| problem.state == ProblemState::Open);
-        if !open {
-            return Ok(After::Done);
+        match problem.map(|problem| problem.state) {
+            Some(ProblemState::Open) => {}
+            // Whoever recorded that could not open this.
+            Some(ProblemState::Closed(Closed::Healthy)) => {
+                self.step(r, State::Healthy, None, lease).await?;
+                return Ok(After::Done);
+            }
+            _ => return Ok(After::Done),
         }
         if ends > self.now() {
             return Ok(After::Later { at: ends });

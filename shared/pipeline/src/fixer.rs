@@ -15,7 +15,7 @@ use amend_domain::{
     rule::Mode,
     work::{After, Lease},
 };
-use amend_store::{Filter, Store};
+use amend_store::{Filter, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
@@ -308,8 +308,11 @@ impl Fixer {
         let remedy = self.remedy(file, plan.at.clone(), &plan.params)?;
         let lease = self.take_up(&id, plan.at.resource.as_str()).await?;
         let begun = remedy.begin(&id, plan, by, &StoreJournal { store: &*self.store, lease: &lease }).await;
-        if begun.is_err() {
-            self.store.leave(&lease, &After::Done, self.now()).await?;
+        if let Err(error) = &begun {
+            // Where the store broke off, it may have been kept: then it goes on, or else ends there.
+            let broke = matches!(error, RemedyError::Store(StoreError::Failed { .. }));
+            let again = After::Again { at: self.now(), why: error.to_string() };
+            self.store.leave(&lease, if broke { &again } else { &After::Done }, self.now()).await?;
         }
         Ok(begun?)
     }

@@ -186,6 +186,11 @@ impl Tx {
         move |source| StoreError::Failed { doing, source }
     }
 
+    /// Opens the body of a remediation. On a server one that is not sealed was put there by somebody else.
+    pub fn open(&self, id: &str, body: &str) -> Result<String, StoreError> {
+        self.keys.open(id, body, matches!(self.on, On::Postgres { .. }))
+    }
+
     /// Runs a statement. Returns how many rows it touched.
     pub async fn run(&mut self, statement: &'static str, values: &[Value<'_>]) -> Result<u64, StoreError> {
         let failed = self.failed();

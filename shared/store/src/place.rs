@@ -31,6 +31,13 @@ impl Server {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err("it does not begin with `postgres://`".into());
         }
+        if url.contains('#') {
+            return Err("it has a `#`, and nothing after that would count; in a password, write it as `%23`".into());
+        }
+        // What is not known would be left out, and may have been meant to make it safe.
+        if let Some(unknown) = settings(url).find(|name| !KNOWN.contains(name)) {
+            return Err(format!("`{unknown}` is no setting; known are {}", KNOWN.join(", ")));
+        }
         let options = PgConnectOptions::from_str(url).map_err(|_| "it is no URL of a PostgreSQL server".to_owned())?;
         if options.get_database().is_none() {
             return Err("it names no database".into());
@@ -49,7 +56,7 @@ impl Server {
     /// another machine must show a certificate that is valid for its name.
     pub(crate) fn options(&self) -> Result<PgConnectOptions, sqlx::Error> {
         let options = PgConnectOptions::from_str(&self.url)?;
-        let says = self.url.contains("sslmode=") || self.url.contains("ssl-mode=");
+        let says = settings(&self.url).any(|name| name == "sslmode");
         let here = options.get_socket().is_some()
             || options.get_host().starts_with('/')
             || ["localhost", "127.0.0.1", "::1", "[::1]"].contains(&options.get_host());
@@ -60,6 +67,15 @@ impl Server {
             .extra_float_digits(None)
             .statement_cache_capacity(if self.pooler { 0 } else { 256 }))
     }
+}
+
+/// The settings that a URL may have.
+const KNOWN: [&str; 8] = ["host", "hostaddr", "port", "options", "sslmode", "sslrootcert", "sslcert", "sslkey"];
+
+/// The names of the settings of a URL.
+fn settings(url: &str) -> impl Iterator<Item = &str> {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').filter(|one| !one.is_empty()).map(|one| one.split('=').next().unwrap_or_default())
 }
 
 /// Without the password.

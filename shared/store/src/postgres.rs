@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Begins a transaction that writes. What is stuck gives up, and its caller tries again.
-pub(crate) const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '30s'; \
+pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '30s'; \
     SET LOCAL idle_in_transaction_session_timeout = '30s'";
 
 /// Begins a transaction that reads one state of the store.
@@ -52,7 +52,8 @@ pub(crate) async fn migrate(server: &Server) -> Result<(i64, i64), StoreError> {
     let fail = |source| StoreError::Open { path: server.to_string(), source };
     let pool = connect(server).await?;
     // A new index may take its time.
-    let mut transaction = pool.begin().await.map_err(fail)?;
+    let begin = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE";
+    let mut transaction = pool.begin_with(begin).await.map_err(fail)?;
     once(LOCK).bind(SCHEMA).bind(0_i32).execute(&mut *transaction).await.map_err(fail)?;
     let found = version(&mut transaction).await.map_err(fail)?;
     for statement in sql::steps(found).ok_or_else(|| StoreError::newer(server, found))? {

@@ -268,31 +268,29 @@ fn key_of(row: &Row) -> Result<Key, StoreError> {
     Ok((TenantId::new(row.get(0)?), AssessmentId::new(row.get(1)?)))
 }
 
-/// Keeps when accounts were last heard of.
+/// Keeps when accounts were last heard of, in events and in snapshots.
 pub(crate) async fn heard(tx: &mut Tx, changes: &[Change], now: Timestamp) -> Result<(), StoreError> {
-    let heard: BTreeSet<(bool, &str)> = changes
-        .iter()
-        .filter_map(|change| Some((change.assessment.snapshot, change.assessment.resource.account.as_ref()?.as_str())))
-        .collect();
-    let wanted: BTreeSet<&str> = heard.iter().map(|(_, account)| *account).collect();
-    let wanted: Vec<_> = wanted.into_iter().map(Value::from).collect();
-    let mut late = heard;
-    let known = tx.pick(&sql::PICK_INPUTS, &wanted).await?;
-    for row in &known {
-        let account: &str = row.get(0)?;
-        for (snapshot, column) in [(false, 1), (true, 2)] {
-            let at: Option<i64> = row.get(column)?;
-            if at.is_some_and(|at| (0..HEARD_TO).contains(&now.as_microsecond().saturating_sub(at))) {
-                late.remove(&(snapshot, account));
-            }
+    let mut heard: BTreeMap<&str, [bool; 2]> = BTreeMap::new();
+    for Assessment { snapshot, resource, .. } in changes.iter().map(|change| &change.assessment) {
+        if let Some(account) = &resource.account {
+            let [event, listed] = heard.entry(account.as_str()).or_default();
+            *(if *snapshot { listed } else { event }) = true;
         }
     }
-    for (snapshot, insert) in [(false, &sql::PUT_EVENTS), (true, &sql::PUT_SNAPSHOTS)] {
-        let accounts = late.iter().filter(|(late, _)| *late == snapshot);
-        let rows: Vec<_> = accounts.flat_map(|(_, account)| values![*account, now]).collect();
-        tx.insert(insert, &rows).await?;
+    let wanted: Vec<_> = heard.keys().map(|account| Value::from(*account)).collect();
+    for row in &tx.pick(&sql::PICK_INPUTS, &wanted).await? {
+        let Some([event, listed]) = heard.get_mut(row.get::<&str>(0)?) else { continue };
+        for (heard, column) in [(event, 1), (listed, 2)] {
+            let at: Option<i64> = row.get(column)?;
+            let lately = |at: i64| (0..HEARD_TO).contains(&now.as_microsecond().saturating_sub(at));
+            *heard &= !at.is_some_and(lately);
+        }
     }
-    Ok(())
+    let news = heard.into_iter().filter(|(_, [event, listed])| *event || *listed);
+    let rows: Vec<_> = news
+        .flat_map(|(account, [event, listed])| values![account, event.then_some(now), listed.then_some(now)])
+        .collect();
+    tx.insert(&sql::PUT_INPUTS, &rows).await.map(drop)
 }
 
 /// Keeps records that could not be read. The same record delivered again is kept once.

@@ -79,12 +79,15 @@ impl Keys {
         Ok(format!("{SEALED}{name}:{}", STANDARD.encode(whole)))
     }
 
-    /// Opens the body of a remediation; a plain one is as it is.
-    pub(crate) fn open(&self, id: &str, body: &str) -> Result<String, StoreError> {
-        let Some((name, text)) = body.strip_prefix(SEALED).and_then(|rest| rest.split_once(':')) else {
-            return Ok(body.to_owned());
-        };
+    /// Opens the body of a remediation; a plain one is as it is, or refused.
+    pub(crate) fn open(&self, id: &str, body: &str, only_sealed: bool) -> Result<String, StoreError> {
         let fail = |why: String| StoreError::Sealed { why };
+        let Some((name, text)) = body.strip_prefix(SEALED).and_then(|rest| rest.split_once(':')) else {
+            return match only_sealed {
+                true => Err(fail(format!("the record of remediation {id} is not sealed: amend did not write it"))),
+                false => Ok(body.to_owned()),
+            };
+        };
         let key = self.0.iter().find(|key| key.name == name);
         let Key { key, .. } = key
             .ok_or_else(|| fail(format!("remediation {id} is sealed with key {name}, which is not in `store.keys`")))?;

@@ -212,16 +212,12 @@ pub(crate) const PICK_INPUTS: Pick = Pick {
         ON i.account = wanted.account",
 };
 
-pub(crate) const PUT_EVENTS: Insert = Insert {
-    into: "INSERT INTO inputs (account, last_event)",
-    columns: 2,
-    then: "ON CONFLICT (account) DO UPDATE SET last_event = excluded.last_event",
-};
-
-pub(crate) const PUT_SNAPSHOTS: Insert = Insert {
-    into: "INSERT INTO inputs (account, last_snapshot)",
-    columns: 2,
-    then: "ON CONFLICT (account) DO UPDATE SET last_snapshot = excluded.last_snapshot",
+/// One row for each account: whoever writes several takes them in the order of their names.
+pub(crate) const PUT_INPUTS: Insert = Insert {
+    into: "INSERT INTO inputs (account, last_event, last_snapshot)",
+    columns: 3,
+    then: "ON CONFLICT (account) DO UPDATE SET last_event = COALESCE(excluded.last_event, inputs.last_event), \
+        last_snapshot = COALESCE(excluded.last_snapshot, inputs.last_snapshot)",
 };
 
 pub(crate) const PICK_FACTS: Pick = Pick {
@@ -232,7 +228,8 @@ pub(crate) const PICK_FACTS: Pick = Pick {
 pub(crate) const PUT_FACTS: Insert = Insert {
     into: "INSERT INTO facts (thing, asked, body)",
     columns: 3,
-    then: "ON CONFLICT (thing) DO UPDATE SET asked = excluded.asked, body = excluded.body",
+    then: "ON CONFLICT (thing) DO UPDATE SET asked = excluded.asked, body = excluded.body \
+        WHERE facts.asked <= excluded.asked",
 };
 
 pub(crate) const LIST_IMPORTED: &str = "SELECT scope, at FROM imported ORDER BY scope";
@@ -252,9 +249,11 @@ pub(crate) const ADD_REMEDIATION: &str = "INSERT INTO remediations \
     WHERE NOT EXISTS (SELECT 1 FROM remediations WHERE id = $1 OR resource = $2 \
     AND state IN ('awaiting-approval', 'planned', 'applying', 'applied', 'undoing'))";
 
-/// Whoever saw an older revision is too late; none goes back ($7) while another is at the resource.
-pub(crate) const PUT_REMEDIATION: &str = "UPDATE remediations SET state = $2, revision = $3, due = $4, body = $5, \
-    changed = $6 WHERE id = $1 AND revision = $3 - 1 AND ($7 = 0 OR NOT EXISTS (SELECT 1 FROM remediations AS other \
+/// Whoever saw an older revision is too late; none comes to a resource ($7) while another
+/// is at it. What begins to write begins now, as budgets count.
+pub(crate) const PUT_REMEDIATION: &str = "UPDATE remediations SET \
+    begun = CASE WHEN $2 = 'applying' AND state = 'planned' THEN $6 ELSE begun END, \
+    state = $2, revision = $3, due = $4, body = $5, changed = $6 WHERE id = $1 AND revision = $3 - 1 AND ($7 = 0 OR NOT EXISTS (SELECT 1 FROM remediations AS other \
     WHERE other.resource = remediations.resource AND other.id <> $1 \
     AND other.state IN ('planned', 'applying', 'applied', 'undoing')))";
 
@@ -279,7 +278,7 @@ pub(crate) const FAILURES: &str = "SELECT COUNT(*) FROM remediations WHERE mode 
 pub(crate) const BEGUN: &str = "SELECT CAST(COALESCE(SUM(reach), 0) AS BIGINT), \
     CAST(COALESCE(SUM(CASE WHEN account = $2 THEN reach ELSE 0 END), 0) AS BIGINT), \
     CAST(COALESCE(SUM(CASE WHEN rule = $3 THEN reach ELSE 0 END), 0) AS BIGINT) FROM remediations \
-    WHERE mode = 'enforce' AND begun >= $1 AND state NOT IN ('superseded', 'blocked')";
+    WHERE mode = 'enforce' AND (begun >= $1 OR state = 'planned') AND state NOT IN ('superseded', 'blocked')";
 
 pub(crate) const HOLDS_ON: &str = "SELECT body FROM holds WHERE (held IN ($1, $2, $3) \
     OR substr($1, 1, length(held) + 1) = held || '/' OR substr($2, 1, length(held) + 1) = held || '/') \
@@ -341,9 +340,11 @@ pub(crate) const DROP_WORK: Pick =
 pub(crate) const RETRY_WORK: &str = "UPDATE work SET parked = NULL, attempts = 0, due = $2, why = NULL \
     WHERE key = $1 AND until <= $2 OR $1 = '' AND parked IS NOT NULL";
 
-/// What a hold held back is due again: where another holds it, too, that is said anew.
-pub(crate) const HASTEN_HELD: &str =
-    "UPDATE work SET due = $1 WHERE parked IS NULL AND until = 0 AND due > $1 AND why LIKE 'hold: %'";
+/// What a hold held back is due again: where another holds it, too, that is said anew. Whoever plans now may
+/// have seen the hold: theirs counts for nothing any more.
+pub(crate) const HASTEN_HELD: &str = "UPDATE work SET due = $1, holder = NULL, until = 0, \
+    fence = CASE WHEN until > 0 THEN fence + 1 ELSE fence END WHERE parked IS NULL \
+    AND (until = 0 AND due > $1 AND why LIKE 'hold: %' OR until > 0 AND kind = 'remedy')";
 
 pub(crate) const LIST_WORK: &str = "SELECT key, kind, subject, due, attempts, until, parked, why, fence FROM work \
     ORDER BY parked IS NULL, rank DESC, due, key LIMIT $1";

@@ -52,7 +52,8 @@ pub(crate) async fn drop_all(tx: &mut Tx, keys: &[String]) -> Result<(), StoreEr
 /// Confirms what was set for problems that their source says are healthy by now. Returns what is to be added
 /// to the audit trail.
 ///
-/// Whoever changes a remediation of a problem has the problem's lock, and so has this transaction.
+/// Whoever changes a remediation of a problem has the problem's lock, and so has this transaction. One that
+/// cannot be opened here, for want of a key, keeps no event from being recorded: whoever can takes it up.
 pub(crate) async fn confirm(
     tx: &mut Tx,
     healthy: &BTreeSet<ProblemId>,
@@ -60,7 +61,17 @@ pub(crate) async fn confirm(
 ) -> Result<Vec<Entry>, StoreError> {
     let wanted: Vec<_> = healthy.iter().map(|id| Value::from(id.as_str())).collect();
     let set = tx.pick(&sql::PICK_UNCONFIRMED, &wanted).await?;
-    let mut set = open_all(tx, &set)?;
+    let mut closed = Vec::new();
+    let mut opened = Vec::with_capacity(set.len());
+    for row in &set {
+        match open(tx, row) {
+            Ok(r) => opened.push(r),
+            Err(_) => closed.push(row.get::<&str>(0)?),
+        }
+    }
+    closed.sort_unstable();
+    put_all(tx, WorkKind::Advance, closed.into_iter().map(|id| (id, FIRST, now))).await?;
+    let mut set = opened;
     set.sort_by(|a, b| a.id.cmp(&b.id));
     let keys: Vec<_> = set.iter().map(|r| WorkKind::Advance.key(&r.id)).collect();
     drop_all(tx, &keys).await?;
@@ -86,7 +97,11 @@ pub(crate) async fn lock(tx: &mut Tx, r: &Remediation) -> Result<(), StoreError>
 
 /// Reads remediations from rows of their ids and bodies.
 pub(crate) fn open_all(tx: &Tx, rows: &[Row]) -> Result<Vec<Remediation>, StoreError> {
-    rows.iter().map(|row| read("remediations", &tx.keys.open(row.get(0)?, row.get(1)?)?)).collect()
+    rows.iter().map(|row| open(tx, row)).collect()
+}
+
+fn open(tx: &Tx, row: &Row) -> Result<Remediation, StoreError> {
+    read("remediations", &tx.open(row.get(0)?, row.get(1)?)?)
 }
 
 /// Seals what the first key has not sealed yet. Returns how many there were.
@@ -97,7 +112,7 @@ pub(crate) async fn reseal(tx: &mut Tx, after: &str) -> Result<(u64, Option<Stri
     for row in &rows {
         let (id, body, revision): (&str, &str, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         if !tx.keys.is_current(body) {
-            let body = tx.keys.seal(id, tx.keys.open(id, body)?)?;
+            let body = tx.keys.seal(id, tx.open(id, body)?)?;
             sealed = sealed.saturating_add(tx.run(sql::RESEAL, &values![id, revision, body]).await?);
         }
         last = Some(id.to_owned());
@@ -128,8 +143,9 @@ pub(crate) async fn put_remediation(tx: &mut Tx, r: &Remediation) -> Result<(), 
         ];
         tx.run(sql::ADD_REMEDIATION, &values).await?
     } else {
-        let undoing = r.state == State::Undoing;
-        let values = values![&*r.id, r.state.as_str(), revision, r.due, body, r.changed, undoing];
+        // What a person approved comes to the resource only now.
+        let comes = matches!(r.state, State::Undoing | State::Planned);
+        let values = values![&*r.id, r.state.as_str(), revision, r.due, body, r.changed, comes];
         tx.run(sql::PUT_REMEDIATION, &values).await?
     };
     if done == 1 { Ok(()) } else { Err(StoreError::Overtaken { id: r.id.to_string() }) }

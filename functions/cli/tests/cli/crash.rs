@@ -273,6 +273,8 @@ fn a_store_without_room_loses_nothing() {
         let approval = one.approval();
         let approval: Vec<&str> = approval.iter().map(String::as_str).collect();
         without_room(&one, &approval);
+        // Whoever could not keep their answer could not give back the lease either.
+        one.time_passes();
         if one.remediations()[0]["state"] == "awaiting-approval" {
             one.amend(&approval);
         }

@@ -9,7 +9,7 @@ use amend_domain::{
     rule::Mode,
 };
 use amend_models::Call;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use super::{
@@ -21,6 +21,9 @@ use super::{
 pub(super) const MOST_TRIES: usize = 2;
 /// No call is waited for any longer. Well below what a lease lasts.
 const LONGEST_CALL: Duration = Duration::from_secs(120);
+
+/// So long before its lease ends nobody waits for a call any more.
+const SPARE: SignedDuration = SignedDuration::from_secs(10);
 /// No call is begun with less than this left until the deadline.
 const MARGIN: Duration = Duration::from_secs(10);
 
@@ -244,10 +247,16 @@ impl Remedy {
         index: usize,
     ) -> Result<MadeOutcome, Unknown> {
         let unknown = |why: String| Unknown { why, throttled: false };
-        // INVARIANT: a call ends before the lease does, or nobody waits for it any more.
+        // INVARIANT: a call ends before the lease does, or nobody waits for it any more; whoever slept or
+        // waited for the store meanwhile sends nothing.
+        let left = LEASE.saturating_sub(self.now().duration_since(r.changed)).saturating_sub(SPARE);
+        let Some(left) = Duration::try_from(left).ok().filter(|left| !left.is_zero()) else {
+            return Err(unknown(format!("`{}` was not sent: keeping its record took too long", call.name())));
+        };
+        let longest = LONGEST_CALL.min(left);
         let place = self.place(Some(r), index);
-        let Ok(answer) = tokio::time::timeout(LONGEST_CALL, self.cloud.call(&place, call, with)).await else {
-            return Err(unknown(format!("`{}` gave no answer within {} s", call.name(), LONGEST_CALL.as_secs())));
+        let Ok(answer) = tokio::time::timeout(longest, self.cloud.call(&place, call, with)).await else {
+            return Err(unknown(format!("`{}` gave no answer within {} s", call.name(), longest.as_secs())));
         };
         match answer {
             Ok(_) => Ok(MadeOutcome::Accepted),
