@@ -13,7 +13,7 @@ use amend_pipeline::{
     fixer::Fixer,
     system::{SystemClock, UlidIds},
 };
-use amend_store::Database;
+use amend_store::{BY_CONFIGURATION, Database};
 
 use crate::{
     failure::Failure,
@@ -155,7 +155,7 @@ pub fn clouds(config: &Config, output: Output) -> Arc<dyn Cloud> {
 pub async fn store(config: &Config) -> Result<Database, Failure> {
     let store = Database::open(&config.store).await?.with_keys(config.store_keys.clone());
     Ok(match config.stopped {
-        true => store.with_stop(Stop { by: "the configuration".into(), at: now(), why: "`stopped: true`".into() }),
+        true => store.with_stop(Stop { by: BY_CONFIGURATION.into(), at: now(), why: "`stopped: true`".into() }),
         false => store,
     })
 }

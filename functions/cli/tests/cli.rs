@@ -457,6 +457,12 @@ fn an_import_says_what_it_lacks() {
 #[test]
 fn everything_is_stopped_and_goes_on_and_the_trail_tells() {
     let place = place();
+    // A switch of a new store would stop nobody.
+    for arguments in [&["stop", "--why", "a drill"][..], &["resume"][..]] {
+        let nowhere = place.amend(arguments);
+        assert!(code(&nowhere) == 1 && text(&nowhere.stderr).contains("there is no store at .amend/amend.db"));
+    }
+    place.amend(&["list"]);
     assert_eq!(text(&place.amend(&["resume"]).stdout), "nothing was stopped\n");
     assert_eq!(text(&place.amend(&["audit", "list"]).stdout), "nothing was done yet\n");
     let stopped = place.amend(&["stop", "--why", "a drill"]);
@@ -499,7 +505,7 @@ fn everything_is_stopped_and_goes_on_and_the_trail_tells() {
     let swept = place.amend_in(&["sweep"], "", &by_file);
     assert!(text(&swept.stderr).contains("everything is stopped by the configuration (`stopped: true`)"));
     let resumed = place.amend_in(&["resume"], "", &by_file);
-    assert!(code(&resumed) == 3 && text(&resumed.stdout).contains("still stopped by the configuration"));
+    assert!(code(&resumed) == 3 && text(&resumed.stderr).contains("the configuration stops everything"));
     place.write("amend.yaml", "version: 1\nremediate: { most: enforce }\n");
     let config = place.amend(&["config", "check"]);
     assert!(code(&config) == 3 && text(&config.stderr).contains("off, observe, approve"), "{}", text(&config.stderr));
@@ -566,6 +572,12 @@ fn a_server_is_set_up_as_the_manual_says_and_keeps_it_all() {
     place.write("amend.yaml", "version: 1\nrules: rules.yaml\nremediate: { most: approve }\n");
     let keyless = app(&["sweep"]);
     assert!(code(&keyless) == 3 && text(&keyless.stderr).contains("`store.keys` names none"));
+    place.write(
+        "amend.yaml",
+        "version: 1\nrules: rules.yaml\nremediate: { most: approve }\nstore: { url: 'postgres://h/x' }\n",
+    );
+    assert_eq!(code(&place.amend(&["store", "key"])), 0, "whatever the configuration lacks");
+    place.write("amend.yaml", "version: 1\nrules: rules.yaml\nremediate: { most: approve }\n");
     let keys = [text(&place.amend(&["store", "key"]).stdout), text(&place.amend(&["store", "key"]).stdout)];
     assert_ne!(keys[0], keys[1]);
     let joined = format!("{},{}", keys[0].trim(), keys[1].trim());
@@ -606,6 +618,16 @@ fn a_store_that_is_not_there_is_said_so_without_the_password() {
     let explained = text(&place.amend_in(&["config", "explain", "--format", "json"], "", &url).stdout);
     assert!(explained.contains("postgres://ann@db.example.org:5432/amend") && !explained.contains("s3cret"));
     place.write("amend.yaml", "version: 1\nstore: { path: a.db }\n");
+    let key = "QW1lbmQncyB0ZXN0cyBhcmUgbm90IGEgc2VjcmV0ISE=";
+    place.write(
+        "bad.yaml",
+        &format!("version: 1\nstore: {{ url: 'postgres://ann:s3cret@h/x', keys: '{key}' }}\nremdiate: {{}}\n"),
+    );
+    for format in ["human", "json"] {
+        let shown = place.amend(&["--config", "bad.yaml", "list", "--format", format]);
+        let all = text(&shown.stderr) + &text(&shown.stdout);
+        assert!(all.contains("remdiate") && !all.contains("s3cret") && !all.contains(key), "{all}");
+    }
     let both = place.amend_in(&["list"], "", &url);
     assert!(text(&both.stderr).contains("both `store.path` and `store.url`"), "{}", text(&both.stderr));
 }

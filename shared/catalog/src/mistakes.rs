@@ -1,8 +1,13 @@
 //! What is wrong with a file: all of it, each with its place, the text there, and what to do.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{
+    fmt,
+    ops::Range,
+    sync::{Arc, LazyLock},
+};
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, Severity};
+use regex::Regex;
 use serde::Serialize;
 
 use crate::{SourceText, yaml::Node};
@@ -122,11 +127,29 @@ impl Mistakes {
     }
 }
 
+/// A text of the same length, with stars for the passwords in URLs and for keys of 32 bytes in base64: an
+/// excerpt shows the lines around a mistake, whatever stands there.
+fn without_secrets(text: &str) -> String {
+    #[expect(clippy::expect_used, reason = "a literal pattern, tried by every test")]
+    static SECRETS: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r#"://[^:/@\s"']*:(?<password>[^\s"']+)@|(?<key>[A-Za-z0-9+/]{43}=)"#).expect("a pattern")
+    });
+    let mut shown = text.to_owned();
+    for found in SECRETS.captures_iter(text) {
+        if let Some(secret) = found.name("password").or(found.name("key")) {
+            shown.replace_range(secret.range(), &"*".repeat(secret.len()));
+        }
+    }
+    shown
+}
+
 /// Collects the mistakes of one file.
 pub struct Collector {
     source: Arc<NamedSource<String>>,
     name: String,
     text: String,
+    /// The same, byte for byte, without secrets: it is shown.
+    shown: String,
     /// Where the lines end: a file may have many mistakes.
     ends: Vec<usize>,
     found: Mistakes,
@@ -136,8 +159,10 @@ impl Collector {
     /// For the file `source`.
     #[must_use]
     pub fn new(source: &SourceText) -> Self {
+        let shown = without_secrets(&source.text);
         Self {
-            source: Arc::new(NamedSource::new(&source.name, source.text.clone()).with_language("yaml")),
+            source: Arc::new(NamedSource::new(&source.name, shown.clone()).with_language("yaml")),
+            shown,
             name: source.name.clone(),
             text: source.text.clone(),
             ends: source.text.match_indices('\n').map(|(at, _)| at).collect(),
@@ -214,7 +239,7 @@ impl Collector {
         let line = self.line_at(start);
         let line_start =
             line.checked_sub(2).and_then(|above| self.ends.get(above)).map_or(0, |end| end.saturating_add(1));
-        let text: String = self.text.get(span.clone()).unwrap_or_default().chars().take(80).collect();
+        let text: String = self.shown.get(span.clone()).unwrap_or_default().chars().take(80).collect();
         self.found.list.push(Mistake {
             level,
             file: self.name.clone(),

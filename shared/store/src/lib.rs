@@ -33,6 +33,9 @@ pub use database::{Database, Status};
 pub use place::{Place, Server};
 pub use seal::Keys;
 
+/// Who stops everything where the configuration does.
+pub const BY_CONFIGURATION: &str = "the configuration";
+
 /// An assessment with what was decided for it.
 #[derive(Clone, Debug)]
 pub struct Change {
@@ -237,6 +240,20 @@ pub enum StoreError {
     },
 }
 
+/// What a person can do about what a server says, by its code
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+fn advice(error: &sqlx::Error) -> Option<&'static str> {
+    match error.as_database_error()?.code()?.as_ref() {
+        "42501" => Some(
+            "this role lacks rights: `amend store migrate` is for the role that owns the tables, all else for one with the rights that docs/store.md names",
+        ),
+        "42P05" | "26000" | "08P01" => {
+            Some("where a pooler stands before the server, set `store.pooler: true` in amend.yaml")
+        }
+        _ => None,
+    }
+}
+
 fn schema(found: i64) -> String {
     if found == 0 { "no tables".into() } else { format!("tables of version {found}") }
 }
@@ -268,6 +285,7 @@ impl StoreError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::Open { source, .. } | Self::Failed { source, .. } if advice(source).is_some() => advice(source),
             Self::Open { path, .. } if path.starts_with("postgres") => {
                 Some("check `store.url` in amend.yaml, that the server runs, and what it lets this user do")
             }
@@ -275,9 +293,12 @@ impl StoreError {
             Self::Newer { .. } => Some("run the version of amend that wrote it, or name another store in amend.yaml"),
             Self::Older { .. } => Some("make them, or bring them forward: `amend store migrate`"),
             Self::Unfit { .. } => Some("have it changed for this database, or name another under `store.url`"),
-            Self::Sealed { .. } => Some("`store.keys` names all keys that were ever used, the one to use now first"),
+            Self::Sealed { .. } => Some("add the key that it names to `store.keys`, after the one to seal with"),
             Self::NoKey => Some("make one with `amend store key`, keep it safe, and give it as AMEND__STORE__KEYS"),
             Self::Overtaken { .. } => Some("look at it again: `amend remediations`"),
+            Self::Stopped(stop) if &*stop.by == BY_CONFIGURATION => Some(
+                "take `stopped: true` out of amend.yaml, or AMEND__STOPPED out of the environment, and start again",
+            ),
             Self::Stopped(_) => Some("nothing is written until `amend resume`"),
             Self::Failed { .. } | Self::Damaged { .. } | Self::Spent { .. } => None,
         }

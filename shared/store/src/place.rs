@@ -36,7 +36,9 @@ impl Server {
         }
         // What is not known would be left out, and may have been meant to make it safe.
         if let Some(unknown) = settings(url).find(|name| !KNOWN.contains(name)) {
-            return Err(format!("`{unknown}` is no setting; known are {}", KNOWN.join(", ")));
+            // A password with a `?` in it ends up here.
+            let name = if unknown.contains('@') { "what follows the `?`" } else { unknown };
+            return Err(format!("`{name}` is no setting; known are {}", KNOWN.join(", ")));
         }
         let options = PgConnectOptions::from_str(url).map_err(|_| "it is no URL of a PostgreSQL server".to_owned())?;
         if options.get_database().is_none() {

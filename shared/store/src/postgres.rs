@@ -92,7 +92,8 @@ async fn connect(server: &Server) -> Result<PgPool, StoreError> {
     let fail = |source| StoreError::Open { path: server.to_string(), source };
     let options = server.options().map_err(fail)?;
     // A pool would try for a while, and then say no more than that it did.
-    let mut first = options.connect().await.map_err(fail)?;
+    let connecting = tokio::time::timeout(Duration::from_secs(10), options.connect()).await;
+    let mut first = connecting.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(fail)?;
     let mut look = first.begin_with(LOOK).await.map_err(fail)?;
     let settings =
         once("SELECT CAST(current_setting('server_version_num') AS BIGINT), current_setting('synchronous_commit')");

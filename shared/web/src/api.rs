@@ -146,6 +146,7 @@ async fn release(
 
 /// Why everything is to be stopped.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Stopping {
     /// In words, for whoever finds it stopped.
     why: String,
@@ -165,11 +166,12 @@ async fn stop(
     State(app): State<App>,
     stopping: Result<Json<Stopping>, JsonRejection>,
 ) -> Result<Json<serde_json::Value>, Failure> {
+    let hint = Some(r#"nothing was stopped: send {"why": "…"} as application/json, with 1 to 500 characters"#);
     let Json(Stopping { why }) =
-        stopping.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, "api.body", error.body_text(), None))?;
+        stopping.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, "api.body", error.body_text(), hint))?;
     if why.trim().is_empty() || why.chars().count() > 500 {
-        let hint = "say why in `why`, in 500 characters at most";
-        return Err(Failure::new(StatusCode::BAD_REQUEST, "api.why", "a stop needs a reason".to_owned(), Some(hint)));
+        let message = "the reason is missing or too long".to_owned();
+        return Err(Failure::new(StatusCode::BAD_REQUEST, "api.why", message, hint));
     }
     let stop = Stop { by: LOCAL_USER.into(), at: app.pipeline.now(), why: why.trim().into() };
     let holds = app.pipeline.store().stop(&stop).await.map_err(amend_pipeline::PipelineError::from)?;

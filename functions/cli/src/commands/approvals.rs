@@ -97,7 +97,13 @@ pub async fn answer(
         return Ok(Exit::Ok);
     }
     if r.state == State::Planned {
-        output.say(&format!("{} is approved; a running `amend serve`, or `amend sweep`, does it now", r.id));
+        output.say(&match fixer.store().stopped().await? {
+            Some(stop) => format!(
+                "{} is approved. Everything is stopped by {} ({}): it is done as soon as that ends",
+                r.id, stop.by, stop.why
+            ),
+            None => format!("{} is approved; a running `amend serve`, or `amend sweep`, does it now", r.id),
+        });
         if config.remediate.most.is_none() {
             output.note(&output.toned(Tone::Warn, "nothing is done by itself here: `remediate.most` is off"));
         }

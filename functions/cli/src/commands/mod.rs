@@ -24,7 +24,7 @@ mod unreadable;
 mod work;
 
 use crate::{
-    args::{Arguments, Command},
+    args::{Arguments, Command, StoreCommand},
     failure::{Exit, Failure},
     output::Output,
     setup,
@@ -38,6 +38,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
         // Those that look at files alone need no working configuration.
         Command::Config(command) => config::run(&command, path, output),
         Command::Rules(command) => rules::run(command, path, output).await,
+        Command::Store { command: Some(StoreCommand::Key) } => store::key(output),
         Command::Demo(demo) => demo::run(&demo, output).await,
         Command::Catalog(command) => catalog::run(command, path, output).await,
         command => {

@@ -2,7 +2,7 @@
 
 use amend_domain::work::Stop;
 use amend_pipeline::{Config, LOCAL_USER};
-use amend_store::Store as _;
+use amend_store::{Database, Place, Store as _};
 use serde_json::json;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 
 /// Runs `amend stop`.
 pub async fn stop(why: &str, config: &Config, output: Output) -> Result<Exit, Failure> {
-    let store = setup::store(config).await?;
+    let store = the_store(config).await?;
     let at = setup::now();
     let holds = store.stop(&Stop { by: LOCAL_USER.into(), at, why: why.into() }).await?;
     if output.format() == Format::Json {
@@ -23,25 +23,39 @@ pub async fn stop(why: &str, config: &Config, output: Output) -> Result<Exit, Fa
         let when = holds.at.strftime("%Y-%m-%d %H:%M UTC");
         let word = if holds.at == at { "is stopped" } else { "was stopped already" };
         let line = format!("everything {word} since {when} by {}: {}", holds.by, holds.why);
+        output.say(&format!("the store: {}", config.store));
         output.say(&output.toned(Tone::Alarm, &line));
         output.say("No call that writes is sent any more, undoing included. `amend resume` lets it go on.");
     }
     Ok(Exit::Ok)
 }
 
+/// The store, which must be there: a switch of a new one would stop nobody.
+async fn the_store(config: &Config) -> Result<Database, Failure> {
+    if let Place::File(path) = &config.store
+        && !path.exists()
+    {
+        let hint = "run it where amend.yaml is, or name that with `--config`";
+        return Err(Failure::new(format!("there is no store at {}", path.display()), None, Some(hint)));
+    }
+    setup::store(config).await
+}
+
 /// Runs `amend resume`.
 pub async fn resume(config: &Config, output: Output) -> Result<Exit, Failure> {
-    let store = setup::store(config).await?;
+    // The configuration may stop it, too; then others are not let go on either.
+    if config.stopped {
+        let hint = "take `stopped: true` out of amend.yaml, or AMEND__STOPPED out of the environment";
+        return Err(Failure {
+            exit: Exit::No,
+            ..Failure::new("the configuration stops everything: the switch stays as it is", None, Some(hint))
+        });
+    }
+    let store = the_store(config).await?;
     let was = store.resume(LOCAL_USER, setup::now()).await?;
     if output.format() == Format::Json {
         output.json(&json!({ "was": was }))?;
         return Ok(Exit::Ok);
-    }
-    // The configuration may stop it, too.
-    if let Some(stop) = store.stopped().await? {
-        output
-            .say(&output.toned(Tone::Alarm, &format!("no: everything is still stopped by {} ({})", stop.by, stop.why)));
-        return Ok(Exit::No);
     }
     match was {
         Some(stop) => output.say(&format!("everything goes on; it was stopped by {}: {}", stop.by, stop.why)),

@@ -48,7 +48,7 @@ async fn status(config: &Config, output: Output) -> Result<Exit, Failure> {
 }
 
 /// Prints a new key: data, for a file or a vault.
-fn key(output: Output) -> Result<Exit, Failure> {
+pub fn key(output: Output) -> Result<Exit, Failure> {
     let key = Keys::generate()?;
     match output.format() {
         Format::Json => output.json(&json!({ "key": key }))?,

@@ -258,11 +258,11 @@ impl Config {
 /// Where the store is: a server, where one is named.
 fn store(reader: &mut Reader, folder: &Path) -> Place {
     let path = reader.text("store.path");
-    let hint = "write it as `postgres://user@host:5432/database`";
+    let hint = "`store.path` is for SQLite; `store.url` for PostgreSQL, as `postgres://user@host:5432/database`";
     let both = path.is_some();
     let server = reader.parse("store.url", hint, |url| {
         if both {
-            return Err("both `store.path` and `store.url` are given: the store is in one place".into());
+            return Err("both `store.path` and `store.url` are given: leave out one".into());
         }
         Server::new(url).map_err(|why| format!("`store.url` cannot be used: {why}"))
     });
