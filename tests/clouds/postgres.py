@@ -115,6 +115,8 @@ class Server:
             f"[databases]\n* = host=127.0.0.1 port={self.port}\n"
             f"[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nunix_socket_dir=\n"
             "auth_type=any\npool_mode=transaction\ndefault_pool_size=3\nmax_client_conn=200\nlogfile=\n"
+            # Every test has a database, and so a pool of its own, which would keep its connections.
+            "server_idle_timeout=2\n"
         )
         # `auth_type=any` ignores who asks: the server is told a user that is there.
         text = settings.read_text().replace("host=127.0.0.1", "host=127.0.0.1 user=amend")

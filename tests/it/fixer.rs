@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use amend_domain::{
     Cloud,
-    plan::{Plan, State},
+    plan::{MadeOutcome, Plan, Remediation, State},
 };
 use amend_pipeline::{
     PipelineError,
     fixer::{Fixer, Where},
-    remedy::Next,
+    remedy::{Journal, Memory, Next},
 };
 use amend_store::{Database, Store, StoreError};
 use amend_tests::{
@@ -17,6 +17,7 @@ use amend_tests::{
     places::{Fresh, Kind},
     subject::{Subject, clouds, served},
 };
+use async_trait::async_trait;
 use serde_json::{Map, json};
 
 struct Bench {
@@ -131,6 +132,40 @@ async fn near_the_deadline_no_write_begins() {
     assert_eq!(subject.state(), before);
     assert_eq!(bench.fixer.remediation(&r.id).await.expect("kept").state, State::Applying);
     bench.fixer.advance(&mut r, None).await.expect("it goes on");
+    assert_eq!(r.state, State::Set);
+}
+
+/// Keeps records, and sleeps for an hour after it kept that a call is about to be sent.
+struct Sleeper {
+    kept: Memory,
+    clock: Arc<StillClock>,
+}
+
+#[async_trait]
+impl Journal for Sleeper {
+    async fn keep(&self, r: &Remediation) -> Result<(), StoreError> {
+        self.kept.keep(r).await?;
+        if r.made.len() == 1 && r.made[0].outcome == MadeOutcome::Sent {
+            self.clock.set("2026-11-20T13:00:00Z");
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn whoever_slept_since_the_record_was_kept_sends_nothing() {
+    let subject = Subject::make("azure.storage.secure-transfer", "bad");
+    let before = subject.state();
+    let remedy = subject.real();
+    let plan = remedy.plan().await.expect("a plan");
+    let journal = Sleeper { kept: Memory::default(), clock: subject.clock.clone() };
+    subject.clock.set("2026-11-20T12:00:00Z");
+    let mut r = remedy.begin("r-test", plan, "a test", &journal).await.expect("begun");
+    let Next::Again { .. } = remedy.advance(&mut r, &journal, None).await.expect("it waits") else { panic!("done") };
+    assert!(r.why.as_deref().is_some_and(|why| why.contains("was not sent")), "{:?}", r.why);
+    assert_eq!(subject.state(), before, "its lease is over: another may be at it");
+    // Reading tells that it is still needed, and it is sent after all.
+    subject.go_on(&remedy, &mut r, &journal).await.expect("it ends");
     assert_eq!(r.state, State::Set);
 }
 

@@ -26,6 +26,7 @@ mod reference_samples;
 mod roles;
 mod rule_properties;
 mod scripts;
+mod sealed;
 mod store;
 mod story;
 mod work;

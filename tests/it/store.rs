@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use amend_domain::{
     AccountId, Decision, Facts, Outcome, Verdict,
     audit::Broken,
+    guard::Hold,
     problem::{Closed, Place as Where, SourceOfTruth, State},
     rule::{FixPolicy, FixWhen, Mode},
     settings::Setting,
@@ -56,6 +57,8 @@ on_every_store!(
     a_large_batch_is_recorded_as_a_small_one,
     workers_race_and_each_piece_of_work_is_taken_up_once,
     whoever_has_a_later_lease_wins_whatever_the_clocks_say,
+    a_hold_that_ends_takes_back_what_was_planned_under_it,
+    a_newer_fact_stays,
     many_reports_of_one_resource_at_once_end_as_one_after_the_other,
     batches_that_cross_do_not_wait_for_each_other_for_ever,
     the_trail_is_whole_however_many_write_it,
@@ -337,6 +340,40 @@ async fn whoever_has_a_later_lease_wins_whatever_the_clocks_say(kind: Kind) {
     assert_eq!((kept.parked, kept.taken_until), (None, Some(minutes(62))));
     store.leave(&quick, &After::Done, minutes(61)).await.expect("left");
     assert!(store.one_work(&work.key).await.expect("answered").is_none());
+}
+
+async fn a_hold_that_ends_takes_back_what_was_planned_under_it(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    let store = fresh.open().await;
+    store.record(&[governed(&Export::default())], &[], noon()).await.expect("recorded");
+    let until = noon() + SignedDuration::from_hours(14 * 24);
+    let hold = |id: &str| Hold {
+        id: id.into(),
+        on: account("st1").into(),
+        until,
+        by: "ann".into(),
+        at: noon(),
+        why: "x".into(),
+    };
+    store.hold(&hold("h-1")).await.expect("held");
+    let (work, lease) =
+        store.claim("w", noon(), noon() + SignedDuration::from_mins(2)).await.expect("claimed").expect("due");
+    store.end_hold("h-1", "ann", noon()).await.expect("ended").expect("it was there");
+    // Whoever planned saw the hold, and says so too late.
+    store.leave(&lease, &After::Held { at: until, why: "hold: x".into() }, noon()).await.expect("answered");
+    let kept = store.one_work(&work.key).await.expect("found").expect("there");
+    assert_eq!((kept.due, kept.taken_until), (noon(), None), "it is due again");
+}
+
+async fn a_newer_fact_stays(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    let store = fresh.open().await;
+    let read = |failed: &str| amend_domain::thing::Read { failed: Some(failed.into()), ..Default::default() };
+    let (older, newer) = (noon(), noon() + SignedDuration::from_mins(1));
+    for (said, asked) in [("first", older), ("newer", newer), ("older", older)] {
+        store.keep_facts(&[("x", &read(said))], asked).await.expect("kept");
+    }
+    assert_eq!(store.facts(&["x"]).await.expect("read"), [Some((newer, read("newer")))]);
 }
 
 async fn many_reports_of_one_resource_at_once_end_as_one_after_the_other(kind: Kind) {

@@ -16,14 +16,14 @@ use amend_models::Call;
 use amend_pipeline::{
     advance::Answered,
     audit::{AuditError, note_head, verify},
-    fixer::{Fixer, Limits, Where},
+    fixer::{Fixer, Limits},
     guard,
 };
-use amend_store::{Database, Keys, Store as _, StoreError};
+use amend_store::{Database, Store as _, StoreError};
 use amend_tests::{
     clouds::Served,
     harness::{self, CountedIds, Export, catalogue, moment},
-    places::{self, Fresh, Kind, keys},
+    places::{Fresh, Kind},
     subject::{Subject, clouds},
 };
 use async_trait::async_trait;
@@ -57,14 +57,14 @@ pub(crate) fn mild() -> guard::Settings {
 pub(crate) async fn bench(fix: &str, most: Mode) -> Bench {
     let inner = harness::bench(&rule(fix), "version: 1").await;
     let cloud = Arc::new(Counted { inner: clouds(Cloud::Azure, Served::azure()), written: Mutex::default() });
-    let fixer = Fixer::new(
-        catalogue(),
-        cloud.clone(),
-        Arc::new(inner.store.clone()),
-        inner.clock.clone(),
-        Arc::new(CountedIds::default()),
-    );
-    Bench { fixer: fixer.with_limits(Limits { most: Some(most), guards: mild(), ..Limits::default() }), inner, cloud }
+    let fixer = fixer_on(inner.store.clone(), most, &inner, &cloud);
+    Bench { fixer, inner, cloud }
+}
+
+fn fixer_on(store: Database, most: Mode, inner: &harness::Bench, cloud: &Arc<Counted>) -> Fixer {
+    let ids = Arc::new(CountedIds::default());
+    let fixer = Fixer::new(catalogue(), cloud.clone(), Arc::new(store), inner.clock.clone(), ids);
+    fixer.with_limits(Limits { most: Some(most), guards: mild(), ..Limits::default() })
 }
 
 impl Bench {
@@ -96,6 +96,11 @@ impl Bench {
     pub fn writes(&self, subject: &Subject) -> usize {
         let written = self.cloud.written.lock().expect("nobody panics");
         written.iter().filter(|id| **id == subject.resource.to_lowercase()).count()
+    }
+
+    /// Another that works here, on a store that is opened otherwise.
+    pub fn another_on(&self, store: Database) -> Fixer {
+        fixer_on(store, Mode::Enforce, &self.inner, &self.cloud)
     }
 
     /// What is left to do, for messages.
@@ -533,94 +538,6 @@ async fn a_trail_that_was_touched_is_found_out() {
 }
 
 #[tokio::test]
-async fn what_was_there_before_is_sealed_with_the_first_key_and_opened_with_any() {
-    let (first, second) = (places::KEY.to_owned(), Keys::generate().expect("a key"));
-    let (subject, other) = (storage(), storage());
-    let bench = bench("enforce", Mode::Enforce).await;
-    // Whatever database it is: a file may be sealed, too.
-    let with = |texts: &[&str]| {
-        let store = bench.store().clone().with_keys(keys(texts));
-        Fixer::new(
-            catalogue(),
-            bench.cloud.clone(),
-            Arc::new(store),
-            bench.inner.clock.clone(),
-            Arc::new(CountedIds::default()),
-        )
-        .with_limits(Limits { most: Some(Mode::Enforce), guards: mild(), ..Limits::default() })
-    };
-    for subject in [&subject, &other] {
-        bench.report(subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
-    }
-    let sealing = with(&[&first]);
-    while sealing.work(None).await.expect("the store answers").is_some() {}
-    let all = sealing.store().remediations(None, None, 10).await.expect("opened");
-    assert!(all.len() == 2 && all.iter().all(|r| r.state == State::Set));
-    let bodies = bench.inner.fresh.texts("SELECT body FROM remediations ORDER BY id").await;
-    for body in &bodies {
-        assert!(body.starts_with("sealed-1:") && !body.contains("supportsHttpsTrafficOnly"), "{body}");
-    }
-    assert_ne!(bodies[0][..40], bodies[1][..40], "never the same twice");
-
-    let id = &all.iter().find(|r| r.plan.at.resource.as_str() == subject.resource.to_lowercase()).expect("it").id;
-    for wrong in [&[][..], &[second.as_str()][..]] {
-        let refused = with(wrong).remediation(id).await.expect_err("another key").to_string();
-        assert!(refused.contains("is sealed with key") && refused.contains("not in `store.keys`"), "{refused}");
-    }
-    // A new key: what the old one sealed is opened, and sealed anew.
-    let turning = bench.store().clone().with_keys(keys(&[&second, &first]));
-    assert_eq!((turning.reseal().await.expect("sealed"), turning.reseal().await.expect("sealed")), (2, 0));
-    let mut r = with(&[&second]).remediation(id).await.expect("opened");
-    with(&[&second]).undo(&mut r, "ada", None).await.expect("undone");
-    assert!(!is_secure(&subject) && is_secure(&other));
-
-    // A record that was moved under another's name is none.
-    bench
-        .inner
-        .fresh
-        .tamper("UPDATE remediations SET body = (SELECT body FROM remediations ORDER BY id LIMIT 1)")
-        .await;
-    let refused = with(&[&second]).store().remediations(None, None, 10).await.expect_err("moved");
-    assert!(refused.to_string().contains("was changed or moved"), "{refused}");
-    for wrong in ["", "c2hvcnQ=", "not base64 at all!"] {
-        let why = Keys::read(&[first.clone(), wrong.into()]).expect_err("no key");
-        assert!(why.starts_with("key 2 "), "{why}");
-    }
-}
-
-#[tokio::test]
-async fn a_record_that_cannot_be_opened_keeps_no_event_from_being_recorded() {
-    let subject = storage();
-    let bench = bench("enforce", Mode::Enforce).await;
-    let store = bench.store().clone().with_keys(keys(&[&Keys::generate().expect("a key")]));
-    let ids = Arc::new(CountedIds::default());
-    let worker = Fixer::new(catalogue(), bench.cloud.clone(), Arc::new(store), bench.inner.clock.clone(), ids)
-        .with_limits(Limits { most: Some(Mode::Enforce), guards: mild(), ..Limits::default() });
-    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
-    while worker.work(None).await.expect("the store answers").is_some() {}
-    let state = async || worker.store().remediations(None, None, 10).await.expect("opened").remove(0).state;
-    assert_eq!(state().await, State::Set);
-    // Whoever receives events here has other keys, or none.
-    bench.report(&subject, "Healthy", "2026-11-20T07:00:00Z").await;
-    assert_eq!(state().await, State::Set);
-    while worker.work(None).await.expect("the store answers").is_some() {}
-    assert_eq!(state().await, State::Healthy, "whoever can open it confirms it");
-}
-
-#[tokio::test]
-async fn on_a_server_only_what_is_sealed_is_a_record() {
-    let fresh = Fresh::new(Kind::Postgres).await;
-    let store = fresh.open().await;
-    fresh
-        .tamper("INSERT INTO remediations (id, resource, fix, state, revision, begun, body) VALUES ('r-1', 'x', 'f', 'applying', 1, 0, '{}')")
-        .await;
-    let refused = store.remediations(None, None, 10).await.expect_err("not sealed");
-    assert!(refused.to_string().contains("is not sealed: amend did not write it"), "{refused}");
-    let refused = store.reseal().await.expect_err("not sealed").to_string();
-    assert!(refused.contains("is not sealed"), "a forgery is not sealed either: {refused}");
-}
-
-#[tokio::test]
 async fn what_is_approved_waits_while_another_is_undone() {
     let subject = storage();
     let bench = bench("approve", Mode::Enforce).await;
@@ -646,37 +563,13 @@ async fn what_is_approved_waits_while_another_is_undone() {
 }
 
 #[tokio::test]
-async fn without_a_key_nothing_is_done_that_a_server_would_have_to_remember() {
-    let subject = storage();
-    let fresh = Fresh::new(Kind::Postgres).await;
-    let bench = bench("enforce", Mode::Enforce).await;
-    let store = amend_store::Database::open(&fresh.place).await.expect("a store");
-    let fixer = Fixer::new(
-        catalogue(),
-        bench.cloud.clone(),
-        Arc::new(store),
-        bench.inner.clock.clone(),
-        Arc::new(CountedIds::default()),
-    );
-    let file = fixer.fix("azure.storage.secure-transfer").expect("a fix");
-    let place = Where { resource: subject.resource.clone(), account: None, region: None };
-    let plan =
-        fixer.plan(file, fixer.at(file, &place).expect("a place"), &serde_json::Map::new()).await.expect("a plan");
-    let refused = fixer.begin(plan, "ann").await.expect_err("no key");
-    assert!(refused.hint().expect("a hint").contains("amend store key"), "{refused}");
-    assert_eq!(bench.writes(&subject), 0);
-}
-
-#[tokio::test]
 async fn what_the_configuration_stops_is_not_sent_either() {
     let subject = storage();
     let bench = bench("enforce", Mode::Enforce).await;
     bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
     let stop = Stop { by: "the configuration".into(), at: moment("2026-11-20T12:00:00Z"), why: "a drill".into() };
-    let store = Arc::new(bench.store().clone().with_stop(stop));
-    let ids = Arc::new(CountedIds::default());
-    let stopped = Fixer::new(catalogue(), bench.cloud.clone(), store.clone(), bench.inner.clock.clone(), ids)
-        .with_limits(Limits { most: Some(Mode::Enforce), guards: mild(), ..Limits::default() });
+    let stopped = bench.another_on(bench.store().clone().with_stop(stop));
+    let store = stopped.store();
     while stopped.work(None).await.expect("the store answers").is_some() {}
     assert_eq!(bench.writes(&subject), 0);
     assert!(store.resume("ann", moment("2026-11-20T12:00:00Z")).await.expect("answered").is_none());

@@ -45,14 +45,12 @@ pub struct Fresh {
 impl Fresh {
     /// Makes one.
     pub async fn new(kind: Kind) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
         if kind == Kind::Sqlite {
+            let folder = tempfile::tempdir().expect("a temporary folder");
             return Self { place: Place::File(folder.path().join("amend.db")), folder, drop: None };
         }
         let name = new_name();
-        let port = (kind == Kind::Pooled).then(pooler);
-        let given = Served::postgres().hello.get("given").is_some();
-        if given {
+        if is_given() {
             // A template would be left behind.
             run(&format!("CREATE DATABASE {name}")).await;
             Database::migrate(&place(&name, None)).await.expect("migrated");
@@ -60,16 +58,19 @@ impl Fresh {
             let template = template().await;
             run(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
         }
-        Self { place: place(&name, port), folder, drop: given.then_some(name) }
+        Self::on_server(name, (kind == Kind::Pooled).then(pooler))
+    }
+
+    fn on_server(name: String, port: Option<u64>) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self { place: place(&name, port), folder, drop: is_given().then_some(name) }
     }
 
     /// A database on the server without tables.
     pub async fn empty() -> Self {
         let name = new_name();
         run(&format!("CREATE DATABASE {name}")).await;
-        let given = Served::postgres().hello.get("given").is_some();
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { place: place(&name, None), folder, drop: given.then_some(name) }
+        Self::on_server(name, None)
     }
 
     /// The same database, with one more setting of the connection.
@@ -98,9 +99,9 @@ impl Fresh {
 
     /// A copy of what is in it. Nobody else may have it open, where it is on a server.
     pub async fn copy(&self) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
         match &self.place {
             Place::File(path) => {
+                let folder = tempfile::tempdir().expect("a temporary folder");
                 let to = folder.path().join("amend.db");
                 let mut original = sqlite(path).await;
                 let into = AssertSqlSafe(format!("VACUUM INTO '{}'", to.display()));
@@ -111,8 +112,7 @@ impl Fresh {
                 let (name, original) = (new_name(), self.database());
                 self.cut().await;
                 run(&format!("CREATE DATABASE {name} TEMPLATE {original}")).await;
-                let given = Served::postgres().hello.get("given").is_some();
-                Self { place: place(&name, None), folder, drop: given.then_some(name) }
+                Self::on_server(name, None)
             }
         }
     }
@@ -136,7 +136,7 @@ impl Fresh {
         match &self.place {
             Place::File(path) => sqlx::query_scalar(statement).fetch_all(&mut sqlite(path).await).await.expect("rows"),
             Place::Server(_) => {
-                let mut connection = PgConnection::connect(&url(&self.database(), None)).await.expect("a connection");
+                let mut connection = connect(&self.database()).await;
                 sqlx::query_scalar(statement).fetch_all(&mut connection).await.expect("rows")
             }
         }
@@ -152,7 +152,7 @@ impl Fresh {
                 connection.close().await.expect("closed");
             }
             Place::Server(_) => {
-                let mut connection = PgConnection::connect(&url(&self.database(), None)).await.expect("a connection");
+                let mut connection = connect(&self.database()).await;
                 sqlx::query(statement).execute(&mut connection).await.expect("changed");
                 connection.close().await.expect("closed");
             }
@@ -183,6 +183,15 @@ pub const KEY: &str = "QW1lbmQncyB0ZXN0cyBhcmUgbm90IGEgc2VjcmV0ISE=";
 pub fn keys(texts: &[&str]) -> Keys {
     let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
     Keys::read(&texts).expect("keys")
+}
+
+/// Whether the server is somebody's, and outlives the tests.
+fn is_given() -> bool {
+    Served::postgres().hello.get("given").is_some()
+}
+
+async fn connect(database: &str) -> PgConnection {
+    PgConnection::connect(&url(database, None)).await.expect("a connection")
 }
 
 fn new_name() -> String {

@@ -143,6 +143,12 @@ struct Covered<'a> {
 }
 
 impl Plan {
+    /// How many resources it reaches: what else uses the setting, and the resource itself.
+    #[must_use]
+    pub fn reach(&self) -> u64 {
+        u64::try_from(self.affected.as_ref().map_or(0, Vec::len)).unwrap_or(u64::MAX).max(1)
+    }
+
     /// The digest of what the plan says: the same resource in the same state gives the same.
     ///
     /// # Errors

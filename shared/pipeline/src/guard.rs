@@ -232,17 +232,12 @@ fn surge(sight: &Sight<'_>) -> Check {
 }
 
 fn budget(sight: &Sight<'_>) -> Check {
-    let reach = reach(sight.plan);
+    let reach = sight.plan.reach();
     let begun = &sight.tally.begun;
     match sight.settings.budget(sight.now).exceeded(begun, reach) {
         Some(why) => Check::new("budget", Says::Wait { until: add(sight.now, SPENT) }, why),
         None => pass("budget", format!("{} of {} in an hour", begun.all, sight.settings.per_hour)),
     }
-}
-
-/// How many resources a plan reaches: what else uses the setting, and the resource itself.
-pub(crate) fn reach(plan: &Plan) -> u64 {
-    u64::try_from(plan.affected.as_ref().map_or(0, Vec::len)).unwrap_or(u64::MAX).max(1)
 }
 
 /// When what could not be read is read again.

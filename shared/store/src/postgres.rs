@@ -4,8 +4,8 @@
 //! (`READ COMMITTED`). So a transaction first takes the locks of what it is about, by name ([`Lock`]), and
 //! then reads. Locks end with their transaction, as a pooler that hands out connections by the transaction
 //! needs it. They are taken in one order, and rows are written in the order of their keys, so that no two
-//! transactions wait for each other: the stop switch, then problems, resources and assessments, then the budget, then rows,
-//! and the end of the audit trail last.
+//! transactions wait for each other: the stop switch, then problems, resources and assessments, then the
+//! budget, then rows, and the end of the audit trail last.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ use crate::{
 };
 
 /// Begins a transaction that writes. What is stuck gives up, and its caller tries again.
-pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '30s'; \
-    SET LOCAL idle_in_transaction_session_timeout = '30s'";
+pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = '10s'; \
+    SET LOCAL statement_timeout = '30s'; SET LOCAL idle_in_transaction_session_timeout = '30s'";
 
 /// Begins a transaction that reads one state of the store.
 pub(crate) const LOOK: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = '30s'";

@@ -41,7 +41,7 @@ pub(crate) async fn status(path: &Path) -> Result<(String, i64), StoreError> {
     let mut connection = options.connect().await.map_err(&fail)?;
     let engine: String =
         sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut connection).await.map_err(&fail)?;
-    let schema = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut connection).await.map_err(&fail)?;
+    let schema = version(&mut connection).await.map_err(&fail)?;
     Ok((format!("SQLite {engine}"), schema))
 }
 
@@ -70,14 +70,14 @@ async fn writer(path: &Path) -> Result<(SqliteConnectOptions, SqlitePool), Store
     Ok((options, writer))
 }
 
-async fn version(writer: &SqlitePool) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("PRAGMA user_version").fetch_one(writer).await
+async fn version<'e>(on: impl sqlx::Executor<'e, Database = sqlx::Sqlite>) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("PRAGMA user_version").fetch_one(on).await
 }
 
 async fn bring_forward(path: &Path, writer: &SqlitePool) -> Result<i64, StoreError> {
     let fail = opening(path);
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(&fail)?;
-    let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *transaction).await.map_err(&fail)?;
+    let found = version(&mut *transaction).await.map_err(&fail)?;
     for statement in sql::steps(found).ok_or_else(|| StoreError::newer(path.display(), found))? {
         sqlx::query(statement).execute(&mut *transaction).await.map_err(&fail)?;
     }

@@ -60,19 +60,18 @@ pub(crate) async fn confirm(
     now: Timestamp,
 ) -> Result<Vec<Entry>, StoreError> {
     let wanted: Vec<_> = healthy.iter().map(|id| Value::from(id.as_str())).collect();
-    let set = tx.pick(&sql::PICK_UNCONFIRMED, &wanted).await?;
-    let mut closed = Vec::new();
-    let mut opened = Vec::with_capacity(set.len());
-    for row in &set {
+    let rows = tx.pick(&sql::PICK_UNCONFIRMED, &wanted).await?;
+    let (mut set, mut sealed) = (Vec::new(), Vec::new());
+    for row in &rows {
         match open(tx, row) {
-            Ok(r) => opened.push(r),
-            Err(_) => closed.push(row.get::<&str>(0)?),
+            Ok(r) => set.push(r),
+            Err(_) => sealed.push(row.get::<&str>(0)?),
         }
     }
-    closed.sort_unstable();
-    put_all(tx, WorkKind::Advance, closed.into_iter().map(|id| (id, FIRST, now))).await?;
-    let mut set = opened;
+    // The rows of each batch of problems are in order, those of several are not.
+    sealed.sort_unstable();
     set.sort_by(|a, b| a.id.cmp(&b.id));
+    put_all(tx, WorkKind::Advance, sealed.into_iter().map(|id| (id, FIRST, now))).await?;
     let keys: Vec<_> = set.iter().map(|r| WorkKind::Advance.key(&r.id)).collect();
     drop_all(tx, &keys).await?;
     let mut entries = Vec::with_capacity(set.len());
@@ -138,7 +137,7 @@ pub(crate) async fn put_remediation(tx: &mut Tx, r: &Remediation) -> Result<(), 
             r.mode.map(Mode::as_str),
             r.plan.at.account.as_ref().map(AccountId::as_str),
             r.rule.as_ref().map(RuleId::as_str),
-            i64::try_from(reach(r)).unwrap_or(i64::MAX),
+            i64::try_from(r.plan.reach()).unwrap_or(i64::MAX),
             r.changed,
         ];
         tx.run(sql::ADD_REMEDIATION, &values).await?
@@ -262,10 +261,6 @@ async fn begun(
     Ok(Begun { all: count(row, 0)?, in_account: count(row, 1)?, for_rule: count(row, 2)? })
 }
 
-fn reach(r: &Remediation) -> u64 {
-    r.plan.affected.as_ref().map_or(1, |all| u64::try_from(all.len()).unwrap_or(u64::MAX)).max(1)
-}
-
 /// INVARIANT: what writes by itself stays within the budget, however many begin it at once.
 pub(crate) async fn within_budget(tx: &mut Tx, r: &Remediation, budget: &Budget) -> Result<(), StoreError> {
     if r.mode != Some(Mode::Enforce) || r.state != State::Planned {
@@ -273,7 +268,7 @@ pub(crate) async fn within_budget(tx: &mut Tx, r: &Remediation, budget: &Budget)
     }
     tx.lock(Lock::Budget).await?;
     let begun = begun(tx, budget.since, r.plan.at.account.as_ref(), r.rule.as_ref()).await?;
-    match budget.exceeded(&begun, reach(r)) {
+    match budget.exceeded(&begun, r.plan.reach()) {
         Some(why) => Err(StoreError::Spent { why }),
         None => Ok(()),
     }
