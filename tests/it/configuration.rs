@@ -4,20 +4,23 @@ use std::path::Path;
 
 use amend_catalog::SourceText;
 use amend_domain::{Cloud, Source, problem::SourceOfTruth};
-use amend_pipeline::config;
+use amend_pipeline::{config, people};
 use amend_store::Place;
+use amend_tests::harness::moment;
 
 fn load(text: &str, environment: &[(&str, &str)]) -> Result<config::Config, String> {
     let environment: Vec<_> = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let file = SourceText::new("amend.yaml", text);
-    config::load(Some(&file), Path::new("/etc/amend"), &environment).map(|(config, _)| config).map_err(|mistakes| {
-        mistakes
-            .list()
-            .iter()
-            .map(|m| format!("{}:{}: {} ({})", m.file, m.line, m.message, m.hint.as_deref().unwrap_or("-")))
-            .collect::<Vec<_>>()
-            .join("\n")
-    })
+    config::load(Some(&file), Path::new("/etc/amend"), &environment, moment("2026-11-20T12:00:00Z"))
+        .map(|(config, _)| config)
+        .map_err(|mistakes| {
+            mistakes
+                .list()
+                .iter()
+                .map(|m| format!("{}:{}: {} ({})", m.file, m.line, m.message, m.hint.as_deref().unwrap_or("-")))
+                .collect::<Vec<_>>()
+                .join("\n")
+        })
 }
 
 #[test]
@@ -74,7 +77,46 @@ source_of_truth: { aws: securityhub }
 #[test]
 fn a_file_without_a_version_is_refused_and_no_file_is_fine() {
     assert!(load("listen: 127.0.0.1:1\n", &[]).expect_err("refused").contains("lacks `version`"));
-    let (config, _) = config::load(None, Path::new(""), &[]).expect("the defaults are fine");
+    let (config, _) =
+        config::load(None, Path::new(""), &[], moment("2026-11-20T12:00:00Z")).expect("the defaults are fine");
     assert_eq!(config.listen, "127.0.0.1:8080");
     assert!(config.rules.is_empty());
+}
+
+#[test]
+fn people_are_known_by_their_tokens_and_only_as_long_as_they_hold() {
+    let (token, digest) = people::new_token().expect("a token");
+    assert!(token.starts_with("amend_") && token.len() == 49, "{token}");
+    let (other, _) = people::new_token().expect("a token");
+    let text = |until: &str| {
+        format!("version: 1\npeople:\n  - {{ name: ann@contoso.com, token: '{digest}', until: '{until}' }}\n")
+    };
+    let who = |text: &str, token: &str| {
+        let config = load(text, &[("AMEND__TOKEN", token)]).expect("no more than a warning");
+        assert!(!format!("{config:?}").contains(&token[6..]), "the token is shown");
+        assert!(config.remediate.named);
+        config.who.name().to_owned()
+    };
+    // It is noon of the twentieth.
+    assert_eq!(who(&text("2026-11-20"), &token), "ann@contoso.com", "to the end of the day");
+    assert_eq!(who(&text("2026-11-19"), &token), people::LOCAL_USER);
+    assert_eq!(who(&text("2026-11-20"), &other), people::LOCAL_USER);
+    assert_eq!(load(&text("2026-11-20"), &[]).expect("fine").who.name(), people::LOCAL_USER);
+    assert!(!load("version: 1\n", &[]).expect("fine").remediate.named);
+    for (people, expected) in [
+        ("[{ name: amend, token: 'D' }]", "`amend` is no name of a person"),
+        ("[{ name: The Local User, token: 'D' }]", "is no name of a person"),
+        ("[{ name: ann, token: 'D' }, { name: bob, token: 'D' }]", "it is the token of ann, too"),
+        ("[{ name: ann, token: amend_x }]", "that is the token itself"),
+        ("[{ name: ann, token: 'sha256:12' }]", "it is no digest of a token"),
+        ("[{ name: ann, token: 'D', until: summer }]", "this is no day"),
+        ("[{ name: ann }]", "lacks `token`"),
+    ] {
+        let people = people.replace('D', &digest);
+        let mistakes = load(&format!("version: 1\npeople: {people}\n"), &[]).expect_err(expected);
+        assert!(mistakes.contains(expected), "{mistakes}");
+    }
+    let mistakes = load(&format!("version: 1\ntoken: {token}\n"), &[]).expect_err("refused");
+    assert!(mistakes.contains("a token stands in the environment, not in a file"), "{mistakes}");
+    assert!(!mistakes.contains(&token), "{mistakes}");
 }

@@ -1,12 +1,14 @@
 //! Every guard, by its silence: nothing is sent, and it is said why.
 
 use amend_domain::{
+    Setting,
+    exemption::Category,
     guard::{Check, Hold, Says},
     plan::State,
     rule::Mode,
     work::After,
 };
-use amend_pipeline::{advance::Answered, fixer::Limits, guard};
+use amend_pipeline::{advance::Answered, exempt::Wanted, fixer::Limits, guard, people::Person};
 use amend_store::Store as _;
 use amend_tests::{clouds::Served, harness::moment, subject::Subject};
 use serde_json::{Value, json};
@@ -137,7 +139,7 @@ async fn what_cannot_be_read_lets_nothing_be_written() {
         assert_eq!(asks, [guard]);
         silent(&bench, &subject).await;
         // Their word is enough.
-        let answer = Answered { by: "ann".into(), why_not: None };
+        let answer = Answered { by: Person::named("ann"), why_not: None };
         bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect("approved");
         bench.work().await;
         assert_eq!(bench.states(&subject).await, [State::Set], "{guard}");
@@ -358,7 +360,7 @@ async fn what_changes_between_approval_and_write_is_seen() {
         let r = bench.remediations(&subject).await.remove(0);
         bench
             .fixer
-            .answer(&r.id, &r.plan.digest, &Answered { by: "ann".into(), why_not: None })
+            .answer(&r.id, &r.plan.digest, &Answered { by: Person::named("ann"), why_not: None })
             .await
             .expect("approved");
         arrange(&subject);
@@ -371,7 +373,11 @@ async fn what_changes_between_approval_and_write_is_seen() {
     bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
     bench.work().await;
     let r = bench.remediations(&subject).await.remove(0);
-    bench.fixer.answer(&r.id, &r.plan.digest, &Answered { by: "ann".into(), why_not: None }).await.expect("approved");
+    bench
+        .fixer
+        .answer(&r.id, &r.plan.digest, &Answered { by: Person::named("ann"), why_not: None })
+        .await
+        .expect("approved");
     bench.report(&subject, "NotApplicable", "2026-11-19T07:00:00Z").await;
     silent(&bench, &subject).await;
     assert_eq!(bench.states(&subject).await, [State::Superseded]);
@@ -384,7 +390,7 @@ async fn a_word_counts_for_the_warnings_that_were_seen() {
     bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
     bench.work().await;
     let r = bench.remediations(&subject).await.remove(0);
-    let answer = Answered { by: "ann".into(), why_not: None };
+    let answer = Answered { by: Person::named("ann"), why_not: None };
     bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect("approved");
     exempt(&subject, json!({ "policyDefinitionReferenceIds": ["secureTransfer"] }));
     silent(&bench, &subject).await;
@@ -418,4 +424,142 @@ async fn a_resource_group_is_held_with_all_that_is_in_it() {
             silent(&bench, &subject).await;
         }
     }
+}
+
+fn ann() -> Person {
+    Person::named("ann")
+}
+
+/// What two people let be is let be for a while; what one of them asked for is for a person.
+#[tokio::test]
+async fn what_two_people_let_be_is_let_be() {
+    let subject = storage();
+    let bench = bench("enforce", Mode::Enforce).await;
+    let until = moment("2026-12-20T12:00:00Z");
+    let wanted = |on: &str, setting: Option<&str>| Wanted {
+        on: on.to_lowercase(),
+        setting: setting.map(Setting::new),
+        category: Category::RiskAccepted,
+        why: "the partner needs HTTP".into(),
+        until,
+    };
+    let group = subject.resource.split("/providers/").next().expect("a group").to_owned();
+    let of = Some("azure.storage.secure-transfer");
+    // Of another setting, and of another resource: they are about something else.
+    for (on, setting) in [(&*subject.resource, Some("azure.storage.public-access")), ("/subscriptions/other", None)] {
+        let other = bench.fixer.exempt(wanted(on, setting), &ann()).await.expect("asked for");
+        bench.fixer.approve_exemption(&other.id, &Person::named("bob")).await.expect("approved");
+    }
+    let asked = bench.fixer.exempt(wanted(&group, of), &ann()).await.expect("asked for");
+    bench.after(&subject).await;
+    assert_eq!(bench.states(&subject).await, [State::AwaitingApproval], "one person's word makes it a question");
+    let r = bench.remediations(&subject).await.remove(0);
+    let check = r.checks.iter().find(|check| &*check.guard == "own-exemption").expect("it says something");
+    assert_eq!(
+        (&check.says, &*check.why),
+        (&Says::Ask, "ann asks to exempt it (risk-accepted): the partner needs HTTP")
+    );
+    // It takes two, and each once.
+    let own = bench.fixer.approve_exemption(&asked.id, &Person::named("Ann ")).await.expect_err("refused");
+    assert!(own.to_string().ends_with("whoever asked for an exemption cannot approve it"), "{own}");
+    let nobody = bench.fixer.approve_exemption(&asked.id, &Person::local()).await.expect_err("refused");
+    assert_eq!(nobody.code(), "no-name");
+    let approved = bench.fixer.approve_exemption(&asked.id, &Person::named("bob")).await.expect("approved");
+    assert_eq!(approved.approved.as_ref().map(|approval| &*approval.by), Some("bob"));
+    let twice = bench.fixer.approve_exemption(&asked.id, &Person::named("cat")).await.expect_err("refused");
+    assert!(twice.to_string().ends_with("it was approved before"), "{twice}");
+    // Exempted between approval and write: nothing is sent.
+    let answer = Answered { by: ann(), why_not: None };
+    bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect("answered");
+    silent(&bench, &subject).await;
+    let why = "own-exemption: ann exempted it (risk-accepted): the partner needs HTTP";
+    let held = bench.store().work(10).await.expect("listed").remove(0);
+    assert_eq!((held.due, held.why.as_deref()), (until, Some(why)), "it is shown");
+    // Also not by hand: of this setting, and what is about the whole group.
+    let problem = bench.store().problems(&amend_store::Filter::default()).await.expect("listed").remove(0);
+    let other = storage();
+    bench.report(&other, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    let plan = bench.fixer.plan_problem(&problem, &serde_json::Map::new()).await.expect("planned");
+    let busy = bench.fixer.begin(plan, "ada").await.expect_err("refused");
+    assert_eq!(busy.code(), "remediation.busy");
+    // It is said once that it ends.
+    assert!(bench.fixer.remind_of_exemptions().await.expect("asked").is_empty(), "there is a month left");
+    bench.inner.clock.set("2026-12-07T12:00:00Z");
+    let ending: Vec<_> =
+        bench.fixer.remind_of_exemptions().await.expect("asked").into_iter().map(|one| one.id).collect();
+    assert_eq!(ending.len(), 3, "{ending:?}");
+    assert!(bench.fixer.remind_of_exemptions().await.expect("asked").is_empty(), "once");
+    // Ended before its time, it is due at once.
+    let missing = bench.fixer.end_exemption("x-none", &ann()).await.expect_err("there is none");
+    assert_eq!(missing.code(), "not-found");
+    bench.fixer.end_exemption(&asked.id, &ann()).await.expect("ended");
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::Set]);
+    let all = bench.store().audit(0, 100).await.expect("read");
+    let told: Vec<String> = all
+        .iter()
+        .filter(|record| *record.entry.subject == *asked.id)
+        .map(|record| format!("{} {}", record.entry.who, record.entry.what))
+        .collect();
+    let expected =
+        ["ann exemption.asked", "bob exemption.approved", "amend exemption.ends-soon", "ann exemption.ended"];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn an_exemption_ends_by_itself_and_is_never_too_long() {
+    let subject = storage();
+    let bench = bench("enforce", Mode::Enforce).await;
+    let wanted = |until: &str| Wanted {
+        on: subject.resource.to_lowercase(),
+        setting: None,
+        category: Category::Mitigated,
+        why: "behind the firewall".into(),
+        until: moment(until),
+    };
+    for (until, by, code) in [
+        ("2026-11-20T12:00:00Z", ann(), "exemption.refused"),
+        ("2027-05-19T12:00:01Z", ann(), "exemption.refused"),
+        ("2026-11-25T12:00:00Z", Person::local(), "no-name"),
+    ] {
+        let refused = bench.fixer.exempt(wanted(until), &by).await.expect_err("refused");
+        assert_eq!(refused.code(), code, "{until}");
+    }
+    let asked = bench.fixer.exempt(wanted("2026-11-25T12:00:00Z"), &ann()).await.expect("asked for");
+    bench.fixer.approve_exemption(&asked.id, &Person::named("bob")).await.expect("approved");
+    let After::Held { at, .. } = bench.after(&subject).await else { panic!("held") };
+    assert_eq!(at, asked.until);
+    silent(&bench, &subject).await;
+    let problem = bench.store().problems(&amend_store::Filter::default()).await.expect("listed").remove(0);
+    let plan = bench.fixer.plan_problem(&problem, &serde_json::Map::new()).await.expect("planned");
+    let refused = bench.fixer.begin(plan, "ada").await.expect_err("also not by hand");
+    assert_eq!(
+        refused.to_string(),
+        format!("`{}` is exempted until 2026-11-25 12:00 UTC by ann: behind the firewall", problem.resource.id)
+    );
+    bench.inner.clock.set("2026-11-25T12:00:00Z");
+    assert!(bench.store().exemptions(bench.fixer.now()).await.expect("listed").is_empty());
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::Set]);
+}
+
+/// Where people have names, an answer is one of theirs.
+#[tokio::test]
+async fn where_people_have_names_only_they_answer() {
+    let subject = storage();
+    let bench = bench("approve", Mode::Approve).await;
+    let limits = Limits { most: Some(Mode::Approve), guards: mild(), named: true, ..Limits::default() };
+    let bench = Bench { fixer: bench.fixer.clone().with_limits(limits), ..bench };
+    bench.after(&subject).await;
+    let r = bench.remediations(&subject).await.remove(0);
+    for why_not in [None, Some("no".to_owned())] {
+        let answer = Answered { by: Person::local(), why_not };
+        let refused = bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect_err("refused");
+        assert_eq!(refused.code(), "no-name");
+    }
+    silent(&bench, &subject).await;
+    let answer = Answered { by: ann(), why_not: None };
+    bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect("approved");
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::Set]);
 }

@@ -25,7 +25,8 @@ async fn service(change: impl FnOnce(&mut Config)) -> Service {
         "version: 1",
     )
     .await;
-    let (mut config, _) = config::load(None, std::path::Path::new(""), &[]).expect("defaults");
+    let (mut config, _) =
+        config::load(None, std::path::Path::new(""), &[], jiff::Timestamp::UNIX_EPOCH).expect("defaults");
     change(&mut config);
     Service { router: amend_web::router(App::new(Arc::clone(&bench.pipeline), &config)), bench }
 }

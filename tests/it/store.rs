@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use amend_domain::{
     AccountId, Decision, Facts, Outcome, Verdict,
     audit::Broken,
+    exemption::{Approval, Category, Exemption},
     guard::Hold,
     problem::{Closed, Place as Where, SourceOfTruth, State},
     rule::{FixPolicy, FixWhen, Mode},
@@ -59,6 +60,7 @@ on_every_store!(
     whoever_has_a_later_lease_wins_whatever_the_clocks_say,
     a_hold_that_ends_takes_back_what_was_planned_under_it,
     a_newer_fact_stays,
+    an_exemption_is_approved_once_and_reminded_of_once,
     many_reports_of_one_resource_at_once_end_as_one_after_the_other,
     batches_that_cross_do_not_wait_for_each_other_for_ever,
     the_trail_is_whole_however_many_write_it,
@@ -365,6 +367,55 @@ async fn a_hold_that_ends_takes_back_what_was_planned_under_it(kind: Kind) {
     assert_eq!((kept.due, kept.taken_until), (noon(), None), "it is due again");
 }
 
+async fn an_exemption_is_approved_once_and_reminded_of_once(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    let store = fresh.open().await;
+    let until = noon() + SignedDuration::from_hours(24);
+    let exemption = |id: &str| Exemption {
+        id: id.into(),
+        on: account("st1").into(),
+        setting: None,
+        category: Category::FalsePositive,
+        why: "x".into(),
+        by: "ann".into(),
+        at: noon(),
+        until,
+        remind: noon(),
+        approved: None,
+    };
+    for id in ["x-1", "x-2"] {
+        store.ask_exemption(&exemption(id)).await.expect("kept");
+    }
+    // Eight people say yes at once: one of them is the second.
+    let mut tasks = JoinSet::new();
+    for n in 0..8 {
+        let (store, mut approved) = (store.clone(), exemption("x-1"));
+        let approval = Approval { by: format!("p{n}").into(), at: noon() };
+        approved.approved = Some(approval.clone());
+        tasks.spawn(async move { store.approve_exemption(&approved, &approval).await.expect("answered") });
+    }
+    assert_eq!(tasks.join_all().await.into_iter().filter(|first| *first).count(), 1);
+    let all = store.exemptions(noon()).await.expect("listed");
+    let by: Vec<_> = all.iter().map(|one| (&*one.id, one.approved.is_some())).collect();
+    assert_eq!(by, [("x-1", true), ("x-2", false)]);
+    // So do eight who look what ends.
+    let mut tasks = JoinSet::new();
+    for _ in 0..8 {
+        let store = store.clone();
+        tasks.spawn(async move { store.remind_exemptions(noon()).await.expect("answered").len() });
+    }
+    assert_eq!(tasks.join_all().await.into_iter().sum::<usize>(), 1, "what nobody approved needs no reminder");
+    assert!(store.exemptions(until).await.expect("listed").is_empty(), "they have ended");
+    let late = Approval { by: "bob".into(), at: until };
+    assert!(!store.approve_exemption(&exemption("x-2"), &late).await.expect("answered"), "it has ended");
+    assert!(store.end_exemption("x-2", "ann", noon()).await.expect("answered").is_some());
+    assert!(store.end_exemption("x-2", "ann", noon()).await.expect("answered").is_none());
+    let what: Vec<_> = store.audit(0, 10).await.expect("read").into_iter().map(|record| record.entry.what).collect();
+    let expected =
+        ["exemption.asked", "exemption.asked", "exemption.approved", "exemption.ends-soon", "exemption.ended"];
+    assert_eq!(what.iter().map(|what| &**what).collect::<Vec<_>>(), expected);
+}
+
 async fn a_newer_fact_stays(kind: Kind) {
     let fresh = Fresh::new(kind).await;
     let store = fresh.open().await;
@@ -555,6 +606,7 @@ async fn an_earlier_schema_is_brought_forward(kind: Kind) {
         "DROP TABLE audit",
         "DROP TABLE seen",
         "DROP TABLE holds",
+        "DROP TABLE exemptions",
         "DROP INDEX problems_by_setting",
         "ALTER TABLE problems DROP COLUMN setting",
     ] {

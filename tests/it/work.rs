@@ -18,6 +18,7 @@ use amend_pipeline::{
     audit::{AuditError, note_head, verify},
     fixer::{Fixer, Limits},
     guard,
+    people::Person,
 };
 use amend_store::{Database, Store as _, StoreError};
 use amend_tests::{
@@ -552,7 +553,7 @@ async fn what_is_approved_waits_while_another_is_undone() {
         id.as_str()
     );
     bench.inner.fresh.tamper(&other).await;
-    let says = Answered { by: "ann".into(), why_not: None };
+    let says = Answered { by: Person::named("ann"), why_not: None };
     let refused = bench.fixer.answer(&waiting.id, &waiting.plan.digest, &says).await.expect_err("not now");
     assert!(refused.to_string().contains("taken further by somebody else"), "{refused}");
     bench.inner.fresh.tamper("DELETE FROM remediations WHERE id = 'r-other'").await;
@@ -588,7 +589,7 @@ async fn a_person_approves_what_they_saw_and_nothing_else() {
     }
     bench.work().await;
     let one = async |subject: &Subject| bench.remediations(subject).await.remove(0);
-    let says = |why_not: Option<&str>| Answered { by: "ann".into(), why_not: why_not.map(Into::into) };
+    let says = |why_not: Option<&str>| Answered { by: Person::named("ann"), why_not: why_not.map(Into::into) };
     let r = one(&yes).await;
     for wrong in ["", "sha256:", "sha256:0000000000000000", &r.plan.digest[7..12]] {
         let refused = bench.fixer.answer(&r.id, wrong, &says(None)).await.expect_err("another plan");
@@ -636,7 +637,7 @@ async fn a_plan_that_is_outdated_when_it_is_approved_is_asked_about_again() {
     let r = bench.remediations(&subject).await.remove(0);
     // Somebody changes the fix's parameters of the plan: another digest. Here, the resource is right by now.
     Served::azure().ask(&json!({ "do": "change", "resource": subject.resource, "merge": { "properties": { "supportsHttpsTrafficOnly": true } } }));
-    let answer = Answered { by: "ann".into(), why_not: None };
+    let answer = Answered { by: Person::named("ann"), why_not: None };
     bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect("approved");
     bench.work().await;
     assert_eq!(bench.states(&subject).await, [State::Superseded]);
@@ -737,7 +738,7 @@ async fn what_was_planned_is_not_done_when_nobody_wants_it_any_more() {
         bench.report(subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
         bench.work().await;
         let r = bench.remediations(subject).await.remove(0);
-        let answer = Answered { by: "ann".into(), why_not: None };
+        let answer = Answered { by: Person::named("ann"), why_not: None };
         bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect("approved");
     };
     // The configuration lets less by now.
@@ -755,6 +756,6 @@ async fn what_was_planned_is_not_done_when_nobody_wants_it_any_more() {
     bench_.work().await;
     let r = bench_.remediations(&subject).await.remove(0);
     bench_.inner.clock.set("2026-11-27T12:00:00Z");
-    let late = bench_.fixer.answer(&r.id, &r.plan.digest, &Answered { by: "ann".into(), why_not: None }).await;
+    let late = bench_.fixer.answer(&r.id, &r.plan.digest, &Answered { by: Person::named("ann"), why_not: None }).await;
     assert!(late.expect_err("too late").to_string().contains("the time to answer is over"));
 }

@@ -19,7 +19,8 @@ pub fn files() -> Vec<(&'static str, String)> {
 }
 
 fn configuration() -> String {
-    let (config, _) = amend_pipeline::config::load(None, std::path::Path::new(""), &[]).expect("the defaults are fine");
+    let (config, _) = amend_pipeline::config::load(None, std::path::Path::new(""), &[], jiff::Timestamp::UNIX_EPOCH)
+        .expect("the defaults are fine");
     let mut page = String::from(
         "# Configuration\n\nEvery option of `amend.yaml`. Made from the code by `make generate`.\n\n\
          Each can be overridden in the environment: `limits.bytes` by `AMEND__LIMITS__BYTES`. Lists are separated by commas there.\n\n\

@@ -123,6 +123,13 @@ pub enum Command {
         #[arg(long, value_name = "HOLD", conflicts_with = "id")]
         end: Option<String>,
     },
+    /// Lets something be for a while: one person asks for it, another approves it.
+    Exempt(Exempt),
+    /// Makes a token for a person, and prints what goes under `people` in amend.yaml.
+    Token {
+        /// The person's name, best their address.
+        name: String,
+    },
     /// Stops everything that writes, at once, until `amend resume`.
     Stop {
         /// Why.
@@ -160,6 +167,55 @@ pub struct Serve {
     /// The port, instead of the one in the configuration.
     #[arg(long)]
     pub port: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+pub struct Exempt {
+    /// A problem (`p-…`), or a resource, resource group or account by its id.
+    #[arg(required_unless_present_any = ["list", "approve", "end"], requires = "until", requires = "category", requires = "why")]
+    pub on: Option<String>,
+    /// Of a resource, group or account: a fix or a recommendation; everything there, if absent.
+    #[arg(long, value_name = "FIX", requires = "on")]
+    pub of: Option<String>,
+    /// What is said of the problem.
+    #[arg(long, value_enum, requires = "on")]
+    pub category: Option<Category>,
+    /// How long: `90d`.
+    #[arg(long = "for", value_name = "TIME", id = "until", requires = "on")]
+    pub lasts: Option<String>,
+    /// Why.
+    #[arg(long, value_parser = said, requires = "on")]
+    pub why: Option<String>,
+    /// Lists the exemptions there are.
+    #[arg(long, conflicts_with_all = ["on", "approve", "end"])]
+    pub list: bool,
+    /// Approves one that another person asked for, by its id.
+    #[arg(long, value_name = "EXEMPTION", conflicts_with_all = ["on", "end"])]
+    pub approve: Option<String>,
+    /// Ends one before its time, or takes it back, by its id.
+    #[arg(long, value_name = "EXEMPTION", conflicts_with = "on")]
+    pub end: Option<String>,
+}
+
+/// What an exemption says of a problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Category {
+    /// It is there, and is lived with.
+    RiskAccepted,
+    /// Something else keeps it from doing harm.
+    Mitigated,
+    /// It is not there: the source is wrong.
+    FalsePositive,
+}
+
+impl From<Category> for amend_domain::exemption::Category {
+    fn from(category: Category) -> Self {
+        match category {
+            Category::RiskAccepted => Self::RiskAccepted,
+            Category::Mitigated => Self::Mitigated,
+            Category::FalsePositive => Self::FalsePositive,
+        }
+    }
 }
 
 #[derive(Args, Debug)]

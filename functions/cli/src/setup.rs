@@ -61,7 +61,7 @@ pub fn config(path: Option<&Path>, output: Output) -> Result<Config, Failure> {
     let path = path.or_else(|| default.exists().then_some(default));
     let file = path.map(read_text).transpose()?;
     let folder = path.and_then(Path::parent).map_or_else(PathBuf::new, Path::to_path_buf);
-    let (config, warnings) = config::load(file.as_ref(), &folder, &config::environment())
+    let (config, warnings) = config::load(file.as_ref(), &folder, &config::environment(), now())
         .map_err(|mistakes| Failure::mistakes("the configuration cannot be used", mistakes))?;
     output.mistakes(&warnings);
     Ok(config)

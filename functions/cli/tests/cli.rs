@@ -681,3 +681,93 @@ fn a_hold_is_said_listed_and_ended() {
         assert!(check.contains(expected), "{expected}: {check}");
     }
 }
+
+#[test]
+fn two_people_exempt_something_for_a_while() {
+    let place = place();
+    let new = |name: &str| {
+        let output = place.amend(&["token", name, "--format", "json"]);
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let text = |member: &str| value[member].as_str().expect("text").to_owned();
+        (text("token"), text("digest"))
+    };
+    let ((ann, ann_digest), (bob, bob_digest)) = (new("ann@contoso.com"), new("bob@contoso.com"));
+    let account = "aws:111122223333";
+    let ask = &[
+        "exempt",
+        account,
+        "--of",
+        "securityhub:S3.8",
+        "--category",
+        "risk-accepted",
+        "--for",
+        "90d",
+        "--why",
+        "a public site",
+    ];
+    let nobody = place.amend(ask);
+    assert_ne!(code(&nobody), 0);
+    assert!(text(&nobody.stderr).contains("nobody knows who you are"), "{}", text(&nobody.stderr));
+    place.write("amend.yaml", &format!(
+        "version: 1\nrules: rules.yaml\npeople:\n  - {{ name: ann@contoso.com, token: '{ann_digest}' }}\n  - {{ name: bob@contoso.com, token: '{bob_digest}' }}\n"
+    ));
+    let by = |token: &str, arguments: &[&str]| place.amend_in(arguments, "", &[("AMEND__TOKEN", token)]);
+    let asked = by(&ann, ask);
+    assert_eq!(code(&asked), 0, "{}", text(&asked.stderr));
+    let asked = text(&asked.stdout);
+    let id = asked.split(' ').next().expect("an id").to_owned();
+    assert!(asked.contains(&format!("`amend exempt --approve {id}`")), "{asked}");
+    let own = by(&ann, &["exempt", "--approve", &id]);
+    assert_ne!(code(&own), 0);
+    assert!(text(&own.stderr).contains("whoever asked for an exemption cannot approve it"), "{}", text(&own.stderr));
+    let approved = text(&by(&bob, &["exempt", "--approve", &id]).stdout);
+    assert!(approved.starts_with("aws:111122223333 is exempted until "), "{approved}");
+    let list = text(&place.amend(&["exempt", "--list", "--format", "plain"]).stdout);
+    for expected in [
+        &*id,
+        "aws.s3.block-public-access",
+        "approved by bob@contoso.com",
+        "ann@contoso.com (risk-accepted): a public site",
+    ] {
+        assert!(list.contains(expected), "{expected}: {list}");
+    }
+    let recent = text(&place.amend(&["recent", account, "--format", "plain"]).stdout);
+    assert!(recent.contains("\texemption.approved\t"), "{recent}");
+    // A token that is nobody's, or nobody's any more, keeps nobody from stopping.
+    place.amend(&["list"]);
+    let stopped = by("amend_nobody", &["stop", "--why", "an incident"]);
+    assert_eq!(code(&stopped), 0, "{}", text(&stopped.stderr));
+    assert!(text(&stopped.stderr).contains("the token is nobody's"), "{}", text(&stopped.stderr));
+    assert!(text(&by(&ann, &["resume"]).stdout).contains("it was stopped by the local user"));
+    let trail = text(&place.amend(&["audit", "list", "--format", "plain"]).stdout);
+    assert!(trail.contains("ann@contoso.com\tresume\t"), "{trail}");
+    let options = text(&by(&ann, &["config", "explain", "--format", "plain"]).stdout);
+    assert!(options.contains("(that of ann@contoso.com)") && !options.contains(&ann), "{options}");
+    assert_eq!(
+        text(&by(&bob, &["exempt", "--end", &id]).stdout),
+        format!("{account} is not exempted any more by {id}\n")
+    );
+    for (arguments, expected) in [
+        (&["exempt", "--approve", "x-none"][..], "exemption `x-none` is not known"),
+        (&["exempt", account, "--category", "mitigated", "--for", "2000d", "--why", "x"], "it may last up to 180 days"),
+        (&["exempt", account, "--category", "mitigated", "--for", "soon", "--why", "x"], "is no length of time"),
+        (
+            &["exempt", account, "--of", "aws.s3.nothing", "--category", "mitigated", "--for", "9d", "--why", "x"],
+            "aws.s3.nothing",
+        ),
+        (
+            &["exempt", "p-nothing", "--category", "mitigated", "--for", "9d", "--why", "x"],
+            "`p-nothing` names 0 problems",
+        ),
+        (&["exempt", account, "--for", "9d", "--why", "x"], "--category"),
+        (&["exempt"], "ON"),
+        (&["token", "amend"], "`amend` is no name of a person"),
+    ] {
+        let output = by(&ann, arguments);
+        assert!(
+            code(&output) != 0 && text(&output.stderr).contains(expected),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+    }
+}

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{ids::RuleId, resource::AccountId};
+use crate::{exemption::Exemption, ids::RuleId, resource::AccountId};
 
 /// What a guard says, the mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -61,6 +61,8 @@ pub struct Tally {
     pub begun: Begun,
     /// Holds that cover the resource.
     pub holds: Vec<Hold>,
+    /// Exemptions of Amend's own that cover the setting there, approved or not.
+    pub exemptions: Vec<Exemption>,
 }
 
 /// What begins to write by itself, counted by reach.

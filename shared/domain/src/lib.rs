@@ -9,6 +9,7 @@ pub mod assessment;
 pub mod audit;
 pub mod decision;
 pub mod digest;
+pub mod exemption;
 pub mod explain;
 pub mod expr;
 pub mod facts;

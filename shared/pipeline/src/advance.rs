@@ -18,6 +18,7 @@ use crate::{
     PipelineError, WhatNow,
     fixer::Fixer,
     guard,
+    people::Person,
     remedy::{FirstRecord, LEASE, Next, RemedyError},
 };
 
@@ -36,7 +37,7 @@ pub(crate) const LATER: SignedDuration = SignedDuration::from_mins(2);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
     /// Who.
-    pub by: String,
+    pub by: Person,
     /// Why it may not be done; it may, if absent.
     pub why_not: Option<String>,
 }
@@ -296,8 +297,12 @@ impl Fixer {
     /// start.
     ///
     /// # Errors
-    /// When nobody is asked about this remediation, the digest is another, or somebody else is at it.
+    /// When nobody is asked about this remediation, the digest is another, somebody else is at it, or people
+    /// have names and it is not known who speaks.
     pub async fn answer(&self, id: &str, plan: &str, answer: &Answered) -> Result<Remediation, PipelineError> {
+        if self.limits.named {
+            self.must_be_named(&answer.by)?;
+        }
         let mut r = self.remediation(id).await?;
         let refuse = |why: String| PipelineError::NotAsked { id: r.id.to_string(), why };
         if r.state != State::AwaitingApproval {
@@ -319,7 +324,7 @@ impl Fixer {
         let now = self.now();
         r.answer = Some(plan::Answer {
             approved: answer.why_not.is_none(),
-            by: answer.by.as_str().into(),
+            by: answer.by.name().into(),
             at: now,
             plan: r.plan.digest.clone(),
             revision: r.revision.saturating_add(1),
@@ -327,7 +332,7 @@ impl Fixer {
         });
         let (state, why, after) = match &answer.why_not {
             None => (State::Planned, None, After::Later { at: now }),
-            Some(why) => (State::Superseded, Some(format!("denied by {}: {why}", answer.by)), After::Done),
+            Some(why) => (State::Superseded, Some(format!("denied by {}: {why}", answer.by.name())), After::Done),
         };
         let until = r.until.take().unwrap_or(now);
         let kept = self.keep_step(&mut r, state, why, &lease, now).await;

@@ -8,7 +8,7 @@ use amend_cloud::{Cloud, CloudFacts, FactSource};
 use amend_domain::{
     AccountId, Problem, RecommendationKey, ResourceId, Setting,
     fix::Ceiling,
-    guard::{About, Hold},
+    guard::About,
     plan::{At, Plan, Remediation, State},
     ports::{Clock, Ids},
     problem::State as ProblemState,
@@ -22,6 +22,7 @@ use serde_json::{Map, Value};
 use crate::{
     PipelineError,
     advance::{LATER, add},
+    exempt::Terms,
     guard,
     remedy::{LEASE, Next, Remedy, RemedyError, StoreJournal, locate, target_of},
 };
@@ -52,6 +53,10 @@ pub struct Limits {
     pub confirm_within: SignedDuration,
     /// How long people have to say whether a plan may be done.
     pub approve_within: SignedDuration,
+    /// How long exemptions last.
+    pub exemptions: Terms,
+    /// Whether people have names: then only one of them can say that a plan may be done.
+    pub named: bool,
 }
 
 impl Default for Limits {
@@ -61,6 +66,8 @@ impl Default for Limits {
             guards: guard::Settings::default(),
             confirm_within: SignedDuration::from_hours(24),
             approve_within: SignedDuration::from_hours(7 * 24),
+            exemptions: Terms::default(),
+            named: false,
         }
     }
 }
@@ -115,7 +122,12 @@ impl Fixer {
 
     /// A new id for a remediation.
     pub(crate) fn next_id(&self) -> String {
-        format!("r-{}", self.ids.next(self.clock.now()))
+        self.next_id_of("r")
+    }
+
+    /// A new id that begins with this letter.
+    pub(crate) fn next_id_of(&self, letter: &str) -> String {
+        format!("{letter}-{}", self.ids.next(self.clock.now()))
     }
 
     /// The fixes.
@@ -290,7 +302,7 @@ impl Fixer {
     ///
     /// # Errors
     /// When the plan is not as it was made, its fix is another by now or may only be a ticket, it has
-    /// nothing to write, or somebody holds the resource.
+    /// nothing to write, or somebody holds or exempted the resource.
     pub async fn begin(&self, plan: Plan, by: &str) -> Result<Remediation, PipelineError> {
         let file = self.checked(&plan)?;
         let refuse = |why: &'static str| PipelineError::PlanRefused { fix: plan.fix.to_string(), why };
@@ -301,9 +313,7 @@ impl Fixer {
         if let Some(other) = others.iter().find(|other| !other.state.is_final()) {
             return Err(PipelineError::Busy { resource: plan.at.resource.to_string(), id: other.id.to_string() });
         }
-        if let Some(hold) = self.holds_on(&plan.at).await?.into_iter().max_by_key(|hold| hold.until) {
-            return Err(PipelineError::Held { resource: plan.at.resource.to_string(), hold: Box::new(hold) });
-        }
+        self.let_be(&plan).await?;
         let id = self.next_id();
         let remedy = self.remedy(file, plan.at.clone(), &plan.params)?;
         let lease = self.take_up(&id, plan.at.resource.as_str()).await?;
@@ -317,13 +327,23 @@ impl Fixer {
         Ok(begun?)
     }
 
-    /// The holds that cover a resource. They are for people, too.
-    async fn holds_on(&self, at: &At) -> Result<Vec<Hold>, PipelineError> {
+    /// Holds and exemptions are for people, too.
+    async fn let_be(&self, plan: &Plan) -> Result<(), PipelineError> {
         let now = self.now();
-        let resource = at.resource.as_str();
-        let account = at.account.as_ref();
-        let about = About { setting: "", assessed: resource, changed: resource, account, rule: None, since: now, now };
-        Ok(self.store.tally(&about).await?.holds)
+        let resource = plan.at.resource.as_str();
+        let assessed = plan.at.via.as_ref().map_or(resource, ResourceId::as_str);
+        let account = plan.at.account.as_ref();
+        let about = About { setting: &plan.fix, assessed, changed: resource, account, rule: None, since: now, now };
+        let tally = self.store.tally(&about).await?;
+        let resource = resource.to_owned();
+        if let Some(hold) = tally.holds.into_iter().max_by_key(|hold| hold.until) {
+            return Err(PipelineError::Held { resource, hold: Box::new(hold) });
+        }
+        let approved = tally.exemptions.into_iter().filter(|exemption| exemption.approved.is_some());
+        match approved.max_by_key(|exemption| exemption.until) {
+            Some(exemption) => Err(PipelineError::Exempted { resource, exemption: Box::new(exemption) }),
+            None => Ok(()),
+        }
     }
 
     /// Takes up a remediation, unless somebody else is at it.

@@ -140,6 +140,7 @@ pub(crate) async fn ask(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>, facts: &dyn F
     let mut checks = vec![
         freeze(sight),
         hold(sight),
+        own_exemption(sight),
         undone(sight),
         settled(sight),
         breaker(sight),
@@ -170,6 +171,23 @@ fn hold(sight: &Sight<'_>) -> Check {
             Check::new("hold", Says::Wait { until: hold.until }, format!("{} holds {}: {}", hold.by, hold.on, hold.why))
         }
         None => pass("hold", "nobody holds it"),
+    }
+}
+
+/// What two people agreed to let be; what one of them asked for is for a person.
+fn own_exemption(sight: &Sight<'_>) -> Check {
+    let all = &sight.tally.exemptions;
+    let approved = all.iter().filter(|exemption| exemption.approved.is_some());
+    match approved.max_by_key(|exemption| exemption.until).or(all.first()) {
+        Some(one) => {
+            let (says, word) = match one.approved {
+                Some(_) => (Says::Wait { until: one.until }, "exempted it"),
+                None => (Says::Ask, "asks to exempt it"),
+            };
+            let why = format!("{} {word} ({}): {}", one.by, one.category.as_str(), one.why);
+            Check::new("own-exemption", says, why)
+        }
+        None => pass("own-exemption", "nobody exempted it here"),
     }
 }
 

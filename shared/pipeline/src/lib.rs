@@ -3,8 +3,9 @@
 //! Read [`accept`] from top to bottom: that is what happens to a delivery; then [`advance`]: that is
 //! what happens afterwards, when its time has come. [`backlog`] is what
 //! happens to what a snapshot brought; [`lookup`] finds the facts that deciding lacks; [`explain`]
-//! answers "why"; [`unreadable`] is for what could not be read; [`fixer`] plans and fixes, with the engine in [`remedy`]; [`config`] is the only file
-//! that reads the environment.
+//! answers "why"; [`unreadable`] is for what could not be read; [`fixer`] plans and fixes, with the engine in
+//! [`remedy`]; [`people`] says who acts, [`exempt`] what they let be; [`config`] is the only file that reads the
+//! environment.
 
 pub mod accept;
 pub mod advance;
@@ -13,12 +14,14 @@ pub mod backlog;
 pub mod bulk;
 pub mod config;
 pub mod decider;
+pub mod exempt;
 pub mod explain;
 pub mod fixer;
 pub mod guard;
 pub mod import;
 pub mod live_import;
 pub mod lookup;
+pub mod people;
 pub mod remedy;
 pub mod rows;
 pub mod system;
@@ -35,6 +38,7 @@ pub use accept::{Accepted, Delivery};
 pub use config::Config;
 pub use decider::Decider;
 pub use lookup::Lookup;
+pub use people::LOCAL_USER;
 
 /// Everything an event passes through, put together.
 #[derive(Clone)]
@@ -98,6 +102,23 @@ pub enum PipelineError {
         /// The hold.
         hold: Box<amend_domain::guard::Hold>,
     },
+    /// People let something be.
+    #[error("`{resource}` is exempted until {until} by {by}: {why}", until = exemption.until.strftime("%Y-%m-%d %H:%M UTC"), by = exemption.by, why = exemption.why)]
+    Exempted {
+        /// The resource.
+        resource: String,
+        /// The exemption.
+        exemption: Box<amend_domain::exemption::Exemption>,
+    },
+    /// An exemption cannot be asked for or approved.
+    #[error("the exemption is refused: {why}")]
+    NotExempted {
+        /// Why.
+        why: String,
+    },
+    /// Nobody knows who speaks, and it matters.
+    #[error("nobody knows who you are, and only people with names can say this")]
+    NoName,
     /// Nobody is asked about a remediation, or about another plan.
     #[error("nothing can be said about remediation `{id}`: {why}")]
     NotAsked {
@@ -138,9 +159,6 @@ pub enum PipelineError {
     },
 }
 
-/// Who asks, until people have names of their own: whoever may use the store, or the loopback address.
-pub const LOCAL_USER: &str = "the local user";
-
 /// What to do after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhatNow {
@@ -166,6 +184,9 @@ impl PipelineError {
             | Self::PlanRefused { .. }
             | Self::Busy { .. }
             | Self::Held { .. }
+            | Self::Exempted { .. }
+            | Self::NotExempted { .. }
+            | Self::NoName
             | Self::NotAsked { .. }
             | Self::Ambiguous { .. } => WhatNow::Refuse,
         }
@@ -181,6 +202,9 @@ impl PipelineError {
             Self::PlanRefused { .. } => "plan.refused",
             Self::Busy { .. } => "remediation.busy",
             Self::Held { .. } => "remediation.held",
+            Self::Exempted { .. } => "remediation.exempted",
+            Self::NotExempted { .. } => "exemption.refused",
+            Self::NoName => "no-name",
             Self::NotAsked { .. } => "remediation.not-asked",
             Self::Taken { .. } => "remediation.taken",
             Self::Remedy(error) => error.code(),
@@ -204,6 +228,15 @@ impl PipelineError {
             Self::Held { hold, .. } => {
                 Some(format!("where it may be changed all the same, `amend hold --end {}` ends the hold", hold.id))
             }
+            Self::Exempted { exemption, .. } => Some(format!(
+                "where it may be changed all the same, `amend exempt --end {}` ends the exemption",
+                exemption.id
+            )),
+            Self::NotExempted { .. } => Some("`amend exempt --list` shows what there is, and who asked for it".into()),
+            Self::NoName => Some(
+                "`amend token NAME` makes a token: its digest goes under `people` in amend.yaml, the token itself is given as AMEND__TOKEN"
+                    .into(),
+            ),
             Self::NotAsked { .. } => {
                 Some("`amend approvals` shows what awaits an answer, with the digests of the plans".into())
             }

@@ -19,6 +19,7 @@ mod work;
 use amend_domain::{
     Assessment, Decision, Facts, Problem, Setting,
     audit::{Head, Record},
+    exemption::{Approval, Exemption},
     guard::{About, Budget, Hold, Tally},
     plan::Remediation,
     problem::SourceOfTruth,
@@ -381,6 +382,21 @@ pub trait Store: Send + Sync {
 
     /// Ends a hold before its time. Returns it, if there was one.
     async fn end_hold(&self, id: &str, by: &str, now: Timestamp) -> Result<Option<Hold>, StoreError>;
+
+    /// Keeps that somebody asks for an exemption.
+    async fn ask_exemption(&self, exemption: &Exemption) -> Result<(), StoreError>;
+
+    /// The exemptions that have not ended, approved or not.
+    async fn exemptions(&self, now: Timestamp) -> Result<Vec<Exemption>, StoreError>;
+
+    /// Keeps an exemption that was approved just now, unless another approved or ended it meanwhile.
+    async fn approve_exemption(&self, exemption: &Exemption, by: &Approval) -> Result<bool, StoreError>;
+
+    /// Ends an exemption, or takes back that it was asked for. Returns it, if there was one.
+    async fn end_exemption(&self, id: &str, by: &str, now: Timestamp) -> Result<Option<Exemption>, StoreError>;
+
+    /// The approved exemptions whose end is to be said, each once: that it was stands in the audit trail.
+    async fn remind_exemptions(&self, now: Timestamp) -> Result<Vec<Exemption>, StoreError>;
 
     /// Takes up the most urgent piece of work that is due, until `until`.
     async fn claim(&self, holder: &str, now: Timestamp, until: Timestamp) -> Result<Option<(Work, Lease)>, StoreError>;

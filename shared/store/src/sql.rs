@@ -3,7 +3,7 @@
 use crate::database::{Insert, Pick};
 
 /// The version of the schema below.
-pub(crate) const VERSION: i64 = 5;
+pub(crate) const VERSION: i64 = 6;
 
 /// What leads from each version to the next, from version 1.
 pub(crate) const MIGRATIONS: &[&[&str]] = &[
@@ -29,6 +29,7 @@ pub(crate) const MIGRATIONS: &[&[&str]] = &[
         SEEN,
         HOLDS,
     ],
+    &[EXEMPTIONS],
 ];
 
 /// What brings the schema forward from a version; nothing, where that is a later one.
@@ -66,6 +67,12 @@ const SEEN: &str = "CREATE TABLE seen (setting TEXT NOT NULL PRIMARY KEY, at BIG
 
 const HOLDS: &str = "CREATE TABLE holds (
     id TEXT NOT NULL PRIMARY KEY, held TEXT NOT NULL, until BIGINT NOT NULL, body TEXT NOT NULL)";
+
+/// `setting` is absent where it is about all of them, `approved` 1 where a second person agreed; `remind` is when
+/// to say that it ends, and absent where that was said.
+const EXEMPTIONS: &str = "CREATE TABLE exemptions (
+    id TEXT NOT NULL PRIMARY KEY, held TEXT NOT NULL, setting TEXT, until BIGINT NOT NULL,
+    remind BIGINT, approved BIGINT NOT NULL, body TEXT NOT NULL)";
 
 const STOPS: &str = "CREATE TABLE stops (name TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL)";
 
@@ -120,6 +127,7 @@ pub(crate) const SCHEMA: &[&str] = &[
     PROBLEMS_BY_SETTING,
     SEEN,
     HOLDS,
+    EXEMPTIONS,
 ];
 
 /// Returns those that are new.
@@ -290,6 +298,24 @@ pub(crate) const PUT_HOLD: &str = "INSERT INTO holds (id, held, until, body) VAL
 
 pub(crate) const DROP_HOLD: &str = "DELETE FROM holds WHERE id = $1 RETURNING body";
 
+pub(crate) const EXEMPTIONS_ON: &str = "SELECT body FROM exemptions WHERE (held IN ($1, $2, $3) \
+    OR substr($1, 1, length(held) + 1) = held || '/' OR substr($2, 1, length(held) + 1) = held || '/') \
+    AND until > $4 AND (setting IS NULL OR setting = $5) ORDER BY id";
+
+pub(crate) const LIST_EXEMPTIONS: &str = "SELECT body FROM exemptions WHERE until > $1 ORDER BY until, id";
+
+pub(crate) const ADD_EXEMPTION: &str =
+    "INSERT INTO exemptions (id, held, setting, until, remind, approved, body) VALUES ($1, $2, $3, $4, $5, 0, $6)";
+
+pub(crate) const APPROVE_EXEMPTION: &str =
+    "UPDATE exemptions SET approved = 1, body = $2 WHERE id = $1 AND approved = 0 AND until > $3";
+
+pub(crate) const DROP_EXEMPTION: &str = "DELETE FROM exemptions WHERE id = $1 RETURNING body";
+
+/// Those that are about to end, each once.
+pub(crate) const REMIND_EXEMPTIONS: &str =
+    "UPDATE exemptions SET remind = NULL WHERE approved = 1 AND until > $1 AND remind <= $1 RETURNING body";
+
 /// Work that was not taken up yet takes a new due date; what waits after it was, keeps its own. Whoever is
 /// at it now saw what was before: theirs counts for nothing any more, and it is due again.
 pub(crate) const PUT_WORK: Insert = Insert {
@@ -340,11 +366,11 @@ pub(crate) const DROP_WORK: Pick =
 pub(crate) const RETRY_WORK: &str = "UPDATE work SET parked = NULL, attempts = 0, due = $2, why = NULL \
     WHERE key = $1 AND until <= $2 OR $1 = '' AND parked IS NOT NULL";
 
-/// What a hold held back is due again: where another holds it, too, that is said anew. Whoever plans now may
-/// have seen the hold: theirs counts for nothing any more.
+/// What a hold or an exemption held back is due again: where another does, too, that is said anew. Whoever plans
+/// now may have seen it: theirs counts for nothing any more.
 pub(crate) const HASTEN_HELD: &str = "UPDATE work SET due = $1, holder = NULL, until = 0, \
     fence = CASE WHEN until > 0 THEN fence + 1 ELSE fence END WHERE parked IS NULL \
-    AND (until = 0 AND due > $1 AND why LIKE 'hold: %' OR until > 0 AND kind = 'remedy')";
+    AND (until = 0 AND due > $1 AND (why LIKE 'hold: %' OR why LIKE 'own-exemption: %') OR until > 0 AND kind = 'remedy')";
 
 pub(crate) const LIST_WORK: &str = "SELECT key, kind, subject, due, attempts, until, parked, why, fence FROM work \
     ORDER BY parked IS NULL, rank DESC, due, key LIMIT $1";

@@ -1,8 +1,9 @@
 //! The port, in a database.
 
 use amend_domain::{
-    Assessment, Problem, ResourceId,
+    Assessment, Problem, ResourceId, Setting,
     audit::{Entry, Head, Record},
+    exemption::{Approval, Exemption},
     guard::{About, Budget, Hold, Tally},
     plan::Remediation,
     thing::Read,
@@ -207,6 +208,53 @@ impl Store for Database {
         }
         tx.commit().await?;
         Ok(hold)
+    }
+
+    async fn ask_exemption(&self, exemption: &Exemption) -> Result<(), StoreError> {
+        let mut tx = self.begin("ask for an exemption").await?;
+        let setting = exemption.setting.as_ref().map(Setting::as_str);
+        let body = write("exemptions", exemption)?;
+        let values = values![&*exemption.id, &*exemption.on, setting, exemption.until, exemption.remind, body];
+        tx.run(sql::ADD_EXEMPTION, &values).await?;
+        trail::add(&mut tx, vec![trail::exempted(exemption.at, &exemption.by, "exemption.asked", exemption)]).await?;
+        tx.commit().await
+    }
+
+    async fn exemptions(&self, now: Timestamp) -> Result<Vec<Exemption>, StoreError> {
+        let mut tx = self.look("list exemptions").await?;
+        read_all("exemptions", &tx.rows(sql::LIST_EXEMPTIONS, &values![now]).await?)
+    }
+
+    async fn approve_exemption(&self, exemption: &Exemption, by: &Approval) -> Result<bool, StoreError> {
+        let mut tx = self.begin("approve an exemption").await?;
+        let values = values![&*exemption.id, write("exemptions", exemption)?, by.at];
+        let approved = tx.run(sql::APPROVE_EXEMPTION, &values).await? == 1;
+        if approved {
+            trail::add(&mut tx, vec![trail::exempted(by.at, &by.by, "exemption.approved", exemption)]).await?;
+        }
+        tx.commit().await?;
+        Ok(approved)
+    }
+
+    async fn end_exemption(&self, id: &str, by: &str, now: Timestamp) -> Result<Option<Exemption>, StoreError> {
+        let mut tx = self.begin("end an exemption").await?;
+        tx.lock(Lock::Queue).await?;
+        let ended: Option<Exemption> = read_one("exemptions", tx.row(sql::DROP_EXEMPTION, &values![id]).await?)?;
+        if let Some(exemption) = &ended {
+            tx.run(sql::HASTEN_HELD, &values![now]).await?;
+            trail::add(&mut tx, vec![trail::exempted(now, by, "exemption.ended", exemption)]).await?;
+        }
+        tx.commit().await?;
+        Ok(ended)
+    }
+
+    async fn remind_exemptions(&self, now: Timestamp) -> Result<Vec<Exemption>, StoreError> {
+        let mut tx = self.begin("look for exemptions that end").await?;
+        let ending: Vec<Exemption> = read_all("exemptions", &tx.rows(sql::REMIND_EXEMPTIONS, &values![now]).await?)?;
+        let said = |one| trail::exempted(now, "amend", "exemption.ends-soon", one);
+        trail::add(&mut tx, ending.iter().map(said).collect()).await?;
+        tx.commit().await?;
+        Ok(ending)
     }
 
     async fn claim(&self, holder: &str, now: Timestamp, until: Timestamp) -> Result<Option<(Work, Lease)>, StoreError> {

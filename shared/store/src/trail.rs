@@ -3,6 +3,7 @@
 use amend_domain::{
     AccountId, Problem, ResourceId,
     audit::{Entry, Head, Record},
+    exemption::Exemption,
     guard::Hold,
 };
 use jiff::Timestamp;
@@ -49,36 +50,53 @@ pub(crate) async fn head(tx: &mut Tx) -> Result<Head, StoreError> {
 
 /// Somebody holds something, or lets it go.
 pub(crate) fn held(at: Timestamp, who: &str, what: &str, hold: &Hold) -> Entry {
-    let id = ResourceId::new(&hold.on);
-    let known = id.cloud() != amend_domain::Cloud::Other;
+    let detail = json!({ "on": hold.on, "until": hold.until, "why": hold.why });
+    about(&hold.on, Entry { detail, ..bare(at, who, what, &hold.id) })
+}
+
+/// Somebody asks for an exemption, approves it, or ends it; or it is going to end.
+pub(crate) fn exempted(at: Timestamp, who: &str, what: &str, exemption: &Exemption) -> Entry {
+    let detail = json!({
+        "on": exemption.on,
+        "setting": exemption.setting,
+        "category": exemption.category,
+        "until": exemption.until,
+        "why": exemption.why,
+        "asked_by": exemption.by,
+        "approved_by": exemption.approved.as_ref().map(|approval| &approval.by),
+    });
+    about(&exemption.on, Entry { detail, ..bare(at, who, what, &exemption.id) })
+}
+
+fn bare(at: Timestamp, who: &str, what: &str, subject: &str) -> Entry {
+    let detail = Value::Null;
+    Entry { at, who: who.into(), what: what.into(), subject: subject.into(), resource: None, account: None, detail }
+}
+
+/// With the resource or account that it is about.
+fn about(on: &str, entry: Entry) -> Entry {
+    let id = ResourceId::new(on);
     Entry {
-        at,
-        who: who.into(),
-        what: what.into(),
-        subject: hold.id.clone(),
-        resource: known.then_some(id),
-        account: AccountId::azure(&hold.on)
-            .or_else(|| AccountId::aws(hold.on.strip_prefix("aws:")?))
-            .or_else(|| AccountId::gcp(hold.on.strip_prefix("gcp:projects/")?)),
-        detail: json!({ "on": hold.on, "until": hold.until, "why": hold.why }),
+        resource: (id.cloud() != amend_domain::Cloud::Other).then_some(id),
+        account: AccountId::azure(on)
+            .or_else(|| AccountId::aws(on.strip_prefix("aws:")?))
+            .or_else(|| AccountId::gcp(on.strip_prefix("gcp:projects/")?)),
+        ..entry
     }
 }
 
 /// Somebody lets a problem leave the backlog.
 pub(crate) fn let_go(at: Timestamp, by: &str, problem: &Problem) -> Entry {
     Entry {
-        at,
-        who: by.into(),
-        what: "backlog.release".into(),
-        subject: problem.id.as_str().into(),
         resource: Some(problem.resource.id.clone()),
         account: problem.resource.account.clone(),
         detail: json!({ "setting": problem.setting, "rule": problem.decision.rule }),
+        ..bare(at, by, "backlog.release", problem.id.as_str())
     }
 }
 
 /// Somebody used the stop switch.
 pub(crate) fn switched(at: Timestamp, by: &str, what: &str, why: &str) -> Entry {
     let detail = if why.is_empty() { Value::Null } else { json!({ "why": why }) };
-    Entry { at, who: by.into(), what: what.into(), subject: "everything".into(), resource: None, account: None, detail }
+    Entry { detail, ..bare(at, by, what, "everything") }
 }

@@ -283,11 +283,14 @@ pub(crate) async fn tally(tx: &mut Tx, about: &About<'_>) -> Result<Tally, Store
     let begun = begun(tx, about.since, about.account, about.rule).await?;
     let account = about.account.map(AccountId::as_str);
     let holds = tx.rows(sql::HOLDS_ON, &values![about.assessed, about.changed, account, about.now]).await?;
+    let on = values![about.assessed, about.changed, account, about.now, about.setting];
+    let exemptions = tx.rows(sql::EXEMPTIONS_ON, &on).await?;
     Ok(Tally {
         surge: count(surge.as_ref(), 0)?,
         first_seen: first.and_then(|micros| Timestamp::from_microsecond(micros).ok()),
         failed: count(failed.as_ref(), 0)?,
         begun,
         holds: read_all("holds", &holds)?,
+        exemptions: read_all("exemptions", &exemptions)?,
     })
 }

@@ -1,7 +1,7 @@
 //! `amend approvals`, `amend approve`, `amend deny`: plans that a person is asked about.
 
 use amend_domain::plan::{Remediation, State};
-use amend_pipeline::{Config, LOCAL_USER, advance::Answered};
+use amend_pipeline::{Config, advance::Answered};
 use amend_store::Store as _;
 
 use crate::{
@@ -91,7 +91,7 @@ pub async fn answer(
     output: Output,
 ) -> Result<Exit, Failure> {
     let fixer = setup::fixer(config, output).await?;
-    let r = fixer.answer(id, plan, &Answered { by: LOCAL_USER.to_owned(), why_not }).await?;
+    let r = fixer.answer(id, plan, &Answered { by: config.who.clone(), why_not }).await?;
     if output.format() == Format::Json {
         output.json(&r)?;
         return Ok(Exit::Ok);

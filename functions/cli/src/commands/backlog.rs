@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use amend_domain::ScopeId;
-use amend_pipeline::{Config, LOCAL_USER, backlog::Slice, rows::ProblemRow};
+use amend_pipeline::{Config, backlog::Slice, rows::ProblemRow};
 
 use crate::{
     args::{BacklogCommand, Format},
@@ -53,7 +53,7 @@ pub async fn run(command: Option<BacklogCommand>, config: &Config, output: Outpu
             Some("an ARM id (`/subscriptions/…`), `aws:<account>`, `aws:ou-…`, `gcp:projects/…`, `gcp:folders/…`"),
         )
     })?;
-    let released = pipeline.release(&Slice { rule, limit, scope }, LOCAL_USER).await?;
+    let released = pipeline.release(&Slice { rule, limit, scope }, config.who.name()).await?;
     let now = pipeline.now();
     let rows: Vec<ProblemRow> = released.iter().map(|problem| ProblemRow::new(problem, now)).collect();
     if output.format() == Format::Json {

@@ -59,8 +59,9 @@ pub async fn run(demo: &Demo, output: Output) -> Result<Exit, Failure> {
 }
 
 fn demo_config(demo: &Demo) -> Result<Config, Failure> {
-    let (mut config, _) = config::load(Some(&bundled("amend.yaml")?), Path::new(""), &config::environment())
-        .map_err(|mistakes| Failure::mistakes("the demo's configuration cannot be used", mistakes))?;
+    let (mut config, _) =
+        config::load(Some(&bundled("amend.yaml")?), Path::new(""), &config::environment(), setup::now())
+            .map_err(|mistakes| Failure::mistakes("the demo's configuration cannot be used", mistakes))?;
     config.listen = format!("127.0.0.1:{}", demo.port);
     config.store = demo.store.clone().into();
     Ok(config)

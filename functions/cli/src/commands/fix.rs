@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use amend_domain::plan::{Plan, Remediation, State};
 use amend_pipeline::{
-    Config, LOCAL_USER,
+    Config,
     bulk::{Bulk, Pace},
     fixer::Fixer,
     remedy::{Next, show::shown},
@@ -53,10 +53,10 @@ pub async fn run(arguments: &FixArguments, config: &Config, output: Output) -> R
     while !bulk.is_over() {
         for index in bulk.begin() {
             let Some(plan) = todo.get(index).cloned() else { continue };
-            let fixer = fixer.clone();
+            let (fixer, who) = (fixer.clone(), config.who.clone());
             running.spawn(async move {
                 let resource = plan.at.resource.clone();
-                (index, resource, one(&fixer, plan).await)
+                (index, resource, one(&fixer, plan, who.name()).await)
             });
         }
         let Some(ended) = running.join_next().await else { break };
@@ -93,8 +93,8 @@ pub async fn run(arguments: &FixArguments, config: &Config, output: Output) -> R
     Ok(if broken.is_empty() && stopped.is_none() { exit } else { Exit::No })
 }
 
-async fn one(fixer: &Fixer, plan: Plan) -> Result<Remediation, Failure> {
-    let mut remediation = fixer.begin(plan, LOCAL_USER).await?;
+async fn one(fixer: &Fixer, plan: Plan, by: &str) -> Result<Remediation, Failure> {
+    let mut remediation = fixer.begin(plan, by).await?;
     go_on(fixer, &mut remediation).await?;
     Ok(remediation)
 }
@@ -113,7 +113,7 @@ async fn done_before(fixer: &Fixer, plan: &Plan) -> Result<Option<State>, Failur
 pub async fn undo(id: &str, config: &Config, output: Output) -> Result<Exit, Failure> {
     let fixer = setup::fixer(config, output).await?;
     let mut remediation = fixer.remediation(id).await?;
-    let next = fixer.undo(&mut remediation, LOCAL_USER, None).await?;
+    let next = fixer.undo(&mut remediation, config.who.name(), None).await?;
     if next != Next::Done {
         go_on(&fixer, &mut remediation).await?;
     }

@@ -1,7 +1,7 @@
 //! `amend hold`: nothing is done about a resource or an account until a day.
 
 use amend_domain::{ResourceId, ScopeId, Timeframe, guard::Hold, ports::Ids as _};
-use amend_pipeline::{Config, LOCAL_USER, system::UlidIds};
+use amend_pipeline::{Config, system::UlidIds};
 use amend_store::Store as _;
 use serde_json::json;
 
@@ -22,7 +22,7 @@ pub async fn run(
     let store = setup::store(config).await?;
     let now = setup::now();
     if let Some(id) = end {
-        let Some(hold) = store.end_hold(id, LOCAL_USER, now).await? else {
+        let Some(hold) = store.end_hold(id, config.who.name(), now).await? else {
             let hint = "`amend hold --list` shows them";
             return Err(Failure::new(format!("there is no hold `{id}`"), None, Some(hint)));
         };
@@ -48,7 +48,7 @@ pub async fn run(
             id: format!("h-{}", UlidIds::default().next(now)).into(),
             on: canonical(on)?.into(),
             until: time.after(now),
-            by: LOCAL_USER.into(),
+            by: config.who.name().into(),
             at: now,
             why: why.into(),
         };

@@ -7,6 +7,7 @@ mod catalog;
 mod config;
 mod decide;
 mod demo;
+mod exempt;
 mod explain;
 mod fix;
 mod hold;
@@ -39,6 +40,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
         Command::Config(command) => config::run(&command, path, output),
         Command::Rules(command) => rules::run(command, path, output).await,
         Command::Store { command: Some(StoreCommand::Key) } => store::key(output),
+        Command::Token { name } => exempt::token(&name, output),
         Command::Demo(demo) => demo::run(&demo, output).await,
         Command::Catalog(command) => catalog::run(command, path, output).await,
         command => {
@@ -64,6 +66,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
                     hold::run(id.as_deref().zip(lasts.as_deref()).zip(why.as_deref()), end.as_deref(), &config, output)
                         .await
                 }
+                Command::Exempt(asked) => exempt::run(&asked, &config, output).await,
                 Command::Stop { why } => stop::stop(&why, &config, output).await,
                 Command::Resume => stop::resume(&config, output).await,
                 Command::Store { command } => store::run(command.as_ref(), &config, output).await,
@@ -72,7 +75,11 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
                 Command::Undo { id } => fix::undo(&id, &config, output).await,
                 Command::Remediations(arguments) => remediations::run(&arguments, &config, output).await,
                 Command::Unreadable(command) => unreadable::run(command, &config, output).await,
-                Command::Config(_) | Command::Rules(_) | Command::Demo(_) | Command::Catalog(_) => Ok(Exit::Ok),
+                Command::Config(_)
+                | Command::Rules(_)
+                | Command::Demo(_)
+                | Command::Catalog(_)
+                | Command::Token { .. } => Ok(Exit::Ok),
             }
         }
     }

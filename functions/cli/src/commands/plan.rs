@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use amend_domain::plan::{Plan, Verdict};
+use amend_domain::{
+    Problem,
+    plan::{Plan, Verdict},
+};
 use amend_pipeline::{
     Config,
     fixer::{Fixer, Where},
@@ -51,12 +54,19 @@ pub async fn run(arguments: &args::Plan, config: &Config, output: Output) -> Res
     Ok(Exit::Ok)
 }
 
+/// The problem with an id, or the start of one.
+pub async fn one_problem(fixer: &Fixer, id: &str) -> Result<Problem, Failure> {
+    match <[Problem; 1]>::try_from(fixer.store().find(id).await?) {
+        Ok([problem]) => Ok(problem),
+        Err(found) => {
+            let message = format!("`{id}` names {}", counted(found.len(), "problem"));
+            Err(Failure::new(message, None, Some("`amend list` shows the ids")))
+        }
+    }
+}
+
 async fn of_problem(fixer: &Fixer, id: &str, params: &Map<String, Value>) -> Result<(Plan, String), Failure> {
-    let found = fixer.store().find(id).await?;
-    let [problem] = found.as_slice() else {
-        let message = format!("`{id}` names {}", counted(found.len(), "problem"));
-        return Err(Failure::new(message, None, Some("`amend list` shows the ids")));
-    };
+    let problem = &one_problem(fixer, id).await?;
     let plan = fixer.plan_problem(problem, params).await?;
     let risk = problem.risk.map_or_else(|| "risk not evaluated".to_owned(), |risk| format!("risk {}", risk.as_str()));
     let rule = problem.decision.rule.as_ref().map_or_else(String::new, |rule| format!(", rule {rule}"));

@@ -30,7 +30,7 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
     for _ in 0..WORKERS {
         workers.spawn(work(fixer.another(), ended.clone()));
     }
-    let noting = tokio::spawn(note_heads(fixer, config.clone()));
+    let noting = tokio::spawn(note_each_minute(fixer, config.clone()));
     let served = serve_until_stopped(listener, pipeline, &config).await;
     retries.abort();
     noting.abort();
@@ -63,13 +63,17 @@ async fn work(fixer: Fixer, mut ended: watch::Receiver<bool>) {
     }
 }
 
-/// Writes the end of the audit trail to its second place, every minute.
-async fn note_heads(fixer: Fixer, config: Config) {
+/// Writes the end of the audit trail to its second place, and says which exemptions are about to end.
+async fn note_each_minute(fixer: Fixer, config: Config) {
     let mut ticks = tokio::time::interval(Duration::from_secs(60));
     loop {
         ticks.tick().await;
         if let Err(failure) = super::work::note_head(&fixer, &config).await {
             warn!(error = failure.message, "the end of the audit trail was not noted");
+        }
+        match fixer.remind_of_exemptions().await {
+            Ok(ending) => ending.iter().for_each(|one| warn!(exemption = &*one.id, "{}", super::work::ends_soon(one))),
+            Err(error) => warn!(error = setup::whole(&error), "exemptions that are about to end cannot be read"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `amend stop` and `amend resume`: the switch that ends all writing, and lets it go on.
 
 use amend_domain::work::Stop;
-use amend_pipeline::{Config, LOCAL_USER};
+use amend_pipeline::Config;
 use amend_store::{Database, Place, Store as _};
 use serde_json::json;
 
@@ -16,7 +16,7 @@ use crate::{
 pub async fn stop(why: &str, config: &Config, output: Output) -> Result<Exit, Failure> {
     let store = the_store(config).await?;
     let at = setup::now();
-    let holds = store.stop(&Stop { by: LOCAL_USER.into(), at, why: why.into() }).await?;
+    let holds = store.stop(&Stop { by: config.who.name().into(), at, why: why.into() }).await?;
     if output.format() == Format::Json {
         output.json(&json!({ "stopped": holds }))?;
     } else {
@@ -52,7 +52,7 @@ pub async fn resume(config: &Config, output: Output) -> Result<Exit, Failure> {
         });
     }
     let store = the_store(config).await?;
-    let was = store.resume(LOCAL_USER, setup::now()).await?;
+    let was = store.resume(config.who.name(), setup::now()).await?;
     if output.format() == Format::Json {
         output.json(&json!({ "was": was }))?;
         return Ok(Exit::Ok);

@@ -1,6 +1,9 @@
 //! `amend sweep` and `amend work`: what is to be done next, and doing it.
 
-use amend_domain::work::{After, Work};
+use amend_domain::{
+    exemption::Exemption,
+    work::{After, Work},
+};
 use amend_pipeline::{Config, audit, fixer::Fixer};
 use amend_store::Store as _;
 use serde_json::json;
@@ -15,7 +18,9 @@ use crate::{
 /// Runs `amend sweep`: decides what lacked facts, and does what is due.
 pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
     let clouds = setup::clouds(config, output);
-    let retried = setup::pipeline_with(config, &clouds, output).await?.retry_undetermined().await?;
+    let pipeline = setup::pipeline_with(config, &clouds, output).await?;
+    let retried = pipeline.retry_undetermined().await?;
+    let deaf = pipeline.deaf().await?;
     let fixer = setup::fixer_with(config, clouds, output).await?;
     let stopped = fixer.store().stopped().await?;
     let (mut done, mut later, mut parked) = (0_usize, 0_usize, 0_usize);
@@ -27,10 +32,22 @@ pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
         };
         *count = count.saturating_add(1);
     }
+    let ending = fixer.remind_of_exemptions().await?;
     note_head(&fixer, config).await?;
     if output.format() == Format::Json {
-        output.json(&json!({ "decided": retried.settled, "done": done, "put_off": later, "parked": parked, "stopped": stopped }))?;
+        output.json(&json!({
+            "decided": retried.settled, "done": done, "put_off": later, "parked": parked, "stopped": stopped,
+            "exemptions_ending": ending, "deaf": deaf,
+        }))?;
         return Ok(Exit::Ok);
+    }
+    for exemption in &ending {
+        output.note(&output.toned(Tone::Warn, &ends_soon(exemption)));
+    }
+    if !deaf.is_empty() {
+        let accounts = counted(deaf.len(), "account");
+        let text = format!("{accounts} sent no snapshot for eight days: `amend backlog` names them");
+        output.note(&output.toned(Tone::Warn, &text));
     }
     if let Some(stop) = stopped {
         output.note(
@@ -45,6 +62,15 @@ pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
         counted(done, "piece of work").replace("piece of works", "pieces of work")
     ));
     Ok(Exit::Ok)
+}
+
+/// What is said once of an exemption that is about to end.
+pub fn ends_soon(exemption: &Exemption) -> String {
+    let until = exemption.until.strftime("%Y-%m-%d %H:%M UTC");
+    format!(
+        "{}, which {} asked for, ends at {until}: what it covers on {} is looked at again then",
+        exemption.id, exemption.by, exemption.on
+    )
 }
 
 /// Writes the end of the audit trail to its second place.

@@ -139,6 +139,23 @@ static GUARDS: Shape = Shape {
     ],
 };
 
+static PERSON: Shape = Shape {
+    name: "a person",
+    fields: &[
+        must("name", Kind::Text, "Who: as the audit trail names them, best their address."),
+        must("token", Kind::Text, "The digest of their token, as `amend token NAME` prints it: `sha256:…`."),
+        may("until", Kind::Text, "The last day of the token, in UTC: `2027-06-30`."),
+    ],
+};
+
+static EXEMPTIONS: Shape = Shape {
+    name: "exemptions",
+    fields: &[
+        may("longest", Kind::Text, "How long an exemption may last."),
+        may("remind", Kind::Text, "How long before an exemption ends that is said."),
+    ],
+};
+
 static REMEDIATE: Shape = Shape {
     name: "remediating",
     fields: &[
@@ -249,6 +266,13 @@ pub(super) static FILE: Shape = Shape {
             Kind::Bool,
             "Whether nothing is written, whatever else is said: no fix, no undo, by nobody who uses this configuration.",
         ),
+        may(
+            "people",
+            Kind::List(&Kind::Map(&PERSON)),
+            "People with names: only they can answer for a plan then, and only they can exempt.",
+        ),
+        may("token", Kind::Text, "The token of whoever uses the command: only from the environment, as AMEND__TOKEN."),
+        may("exemptions", Kind::Map(&EXEMPTIONS), "Exemptions of Amend's own."),
         may("rules", TEXTS, "Rule files, relative to amend.yaml; the built-in starter rules, if absent."),
         may("facts", Kind::Map(&FACTS), "What is known beside the events: hierarchy and tags."),
         may("audit", Kind::Map(&AUDIT), "The audit trail."),
@@ -274,6 +298,9 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("tenant", "-"),
     ("listen", "127.0.0.1:8080"),
     ("stopped", "false"),
+    ("token", "(none)"),
+    ("exemptions.longest", "180d"),
+    ("exemptions.remind", "14d"),
     ("rules", "(built-in starter rules)"),
     ("facts.file", "(none)"),
     ("facts.clouds", "(none)"),

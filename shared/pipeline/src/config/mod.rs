@@ -16,11 +16,14 @@ use amend_cloud::{
 use amend_domain::{AccountId, Cloud, Source, TenantId, Timeframe, problem::SourceOfTruth, rule::Mode};
 use amend_events::Limits;
 use amend_store::{Keys, Place, Server};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use serde::Serialize;
 
 use self::reader::Reader;
-use crate::{fixer, guard};
+use crate::{
+    fixer, guard,
+    people::{People, Person},
+};
 
 /// The configuration, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +34,10 @@ pub struct Config {
     pub listen: String,
     /// Whether nothing is written.
     pub stopped: bool,
+    /// The people that have names.
+    pub people: People,
+    /// Who uses this configuration.
+    pub who: Person,
     /// Rule files; empty means the starter rules.
     pub rules: Vec<PathBuf>,
     /// The facts file.
@@ -99,7 +106,7 @@ pub fn environment() -> Vec<(String, String)> {
 
 /// Reads a configuration: the text of `amend.yaml`, if there is one, and the environment.
 ///
-/// `folder` is the one that relative paths are relative to.
+/// `folder` is the one that relative paths are relative to; whose token it is, is asked for `now`.
 ///
 /// # Errors
 /// Every mistake in both.
@@ -107,10 +114,12 @@ pub fn load(
     file: Option<&SourceText>,
     folder: &Path,
     environment: &[(String, String)],
+    now: Timestamp,
 ) -> Result<(Config, Mistakes), Mistakes> {
     let mut reader = Reader::new(file, environment);
     let mut config = Config::new(folder);
     config.read_service(&mut reader, folder);
+    config.read_people(&mut reader, now);
     config.read_facts(&mut reader, folder);
     config.audit_heads = reader.text("audit.heads").map(|path| folder.join(path));
     config.read_remediating(&mut reader);
@@ -128,6 +137,9 @@ pub fn load(
     let begins: Vec<&str> = config.remediate.guards.freezes.iter().map(|freeze| freeze.begins.as_str()).collect();
     let begins = if begins.is_empty() { "(none)".into() } else { begins.join(", ") };
     reader.show_before("guards.managed_tags", "guards.freezes", begins);
+    let names: Vec<&str> = config.people.names().collect();
+    let names = if names.is_empty() { "(none)".into() } else { names.join(", ") };
+    reader.show_before("token", "people", names);
     let (options, mistakes) = reader.finish();
     config.options = options;
     mistakes.into_result(Some(config))
@@ -140,6 +152,8 @@ impl Config {
             tenant: TenantId::new(""),
             listen: "127.0.0.1:8080".into(),
             stopped: false,
+            people: People::default(),
+            who: Person::local(),
             rules: Vec::new(),
             facts: None,
             fact_clouds: Vec::new(),
@@ -177,6 +191,31 @@ impl Config {
         self.rules = rules.iter().map(|path| folder.join(path)).collect();
     }
 
+    fn read_people(&mut self, reader: &mut Reader, now: Timestamp) {
+        let people = reader.root.get("people").map(Node::elements).unwrap_or_default().iter();
+        for node in people {
+            person(node, &mut self.people, &mut reader.mistakes);
+        }
+        self.remediate.named = !self.people.is_empty();
+        let Some(token) = reader.text("token") else { return };
+        reader.show_as("(not shown)".into());
+        if let Some(node) = reader.root.get("token") {
+            let hint = "leave it out, and give it as AMEND__TOKEN: the token is one person's, the file is not";
+            reader.mistakes.error(node, "a token stands in the environment, not in a file", Some(hint.into()));
+        }
+        match self.people.who(&token, now) {
+            Ok(who) => {
+                reader.show_as(format!("(that of {})", who.name()));
+                self.who = who;
+            }
+            // No more than a warning: it must not keep anybody from `amend stop`.
+            Err(unknown) => {
+                let hint = "`amend token NAME` makes one, and says what to add under `people` in amend.yaml";
+                reader.warn_of("AMEND__TOKEN", format!("{unknown}: nobody knows who you are"), hint);
+            }
+        }
+    }
+
     fn read_facts(&mut self, reader: &mut Reader, folder: &Path) {
         self.facts = reader.text("facts.file").map(|path| folder.join(path));
         self.fact_clouds = reader.parse_all("facts.clouds", "one of azure, aws, gcp", cloud).unwrap_or_default();
@@ -211,6 +250,8 @@ impl Config {
             // A person, and a source, must have the time to answer.
             ("remediate.approve_within", hour, &mut self.remediate.approve_within),
             ("remediate.confirm_within", hour, &mut self.remediate.confirm_within),
+            ("exemptions.longest", hour, &mut self.remediate.exemptions.longest),
+            ("exemptions.remind", none, &mut self.remediate.exemptions.remind),
         ] {
             reader.duration(name, least, "write it as `24h`", slot);
         }
@@ -337,6 +378,24 @@ fn source(word: &str) -> Result<Source, String> {
 fn level(word: &str) -> Result<String, String> {
     let known = ["error", "warn", "info", "debug", "trace"].contains(&word);
     if known { Ok(word.to_owned()) } else { Err(format!("`{word}` is no level")) }
+}
+
+/// A person with a name.
+fn person(node: &Node, people: &mut People, mistakes: &mut Collector) {
+    let (Some(name), Some(digest)) = (node.get("name"), node.get("token")) else { return };
+    let until = node.get("until").map(|until| {
+        let date: Option<Date> = mistakes.text(until).trim().parse().ok();
+        // It holds to the end of that day.
+        let end = date.and_then(|date| date.tomorrow().ok()).and_then(|next| next.to_zoned(TimeZone::UTC).ok());
+        if end.is_none() {
+            mistakes.error(until, "this is no day", Some("write it as `2027-06-30`".into()));
+        }
+        end.map_or(Timestamp::MIN, |end| end.timestamp())
+    });
+    if let Err(message) = people.add(&mistakes.text(name), &mistakes.text(digest), until) {
+        let hint = "`amend token NAME` makes a token and prints what stands here";
+        mistakes.error(digest, message, Some(hint.into()));
+    }
 }
 
 /// A freeze window; nothing, where it has a mistake.

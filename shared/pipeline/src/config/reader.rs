@@ -191,6 +191,13 @@ impl Reader {
         self.wrong(name, &from.unwrap_or_default(), message.to_owned(), hint);
     }
 
+    /// Warns of a variable of the environment.
+    pub fn warn_of(&mut self, variable: &str, message: String, hint: &str) {
+        let mut collector = Collector::new(&SourceText::new("(environment)", variable));
+        collector.warn_at(0..variable.len(), message, Some(hint.to_owned()));
+        self.found.extend(collector.finish());
+    }
+
     /// Says that a value is wrong, where it stands: in the file, or in the environment.
     fn wrong(&mut self, name: &str, from: &str, message: String, hint: &str) {
         let node = name.split('.').try_fold(&self.root, |node, part| node.get(part));
