@@ -19,7 +19,7 @@ from azure_models import CREATES, problems
 
 Json = dict[str, Any]
 PATH, VERSIONS = "/providers/microsoft.resourcegraph/resources", {"2021-03-01", "2022-10-01", "2024-04-01"}
-TABLES = {"resources", "resourcecontainers", "securityresources"}
+TABLES = {"resources", "resourcecontainers", "securityresources", "policyresources", "resourcechanges"}
 TEXT = r"'((?:[^'\\]|\\.)*)'"
 
 

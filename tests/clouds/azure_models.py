@@ -33,7 +33,7 @@ SERVED = {
         ("network", "subnets", "get list"),
         ("network", "virtual_networks", "get list list_all")],
     "microsoft.security": [
-        ("security.v2020_01_01", "jit_network_access_policies",
+        ("security", "jit_network_access_policies",
          "get list list_by_region list_by_resource_group list_by_resource_group_and_region")],
     "microsoft.sql": [
         ("sql", "databases", "get list_by_server"),
@@ -45,11 +45,12 @@ SERVED = {
         ("web", "web_apps",
          "get list list_by_resource_group update get_configuration update_configuration list_configurations")],
 }
-# Collections that none of the packages describes, and their versions. They are only ever listed.
+# Collections of what holds for a scope and all below it, and their versions. They are only ever listed.
 LISTS = {
     "microsoft.authorization/locks": {"2015-01-01", "2016-09-01", "2020-05-01"},
     "microsoft.authorization/policyexemptions": {
         "2020-07-01-preview", "2022-07-01-preview", "2024-12-01-preview", "2026-01-01-preview"},
+    "microsoft.security/standardassignments": {"2024-08-01"},
 }
 READS, CREATES, UPDATES = "read", "create", "update"
 ALWAYS = frozenset({READS, CREATES, UPDATES})

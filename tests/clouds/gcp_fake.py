@@ -13,6 +13,7 @@ every JSON line on standard input, until that ends:
     {"do": "change", "resource": R, "merge": {...}}  somebody else's change, a JSON merge patch; null deletes
     {"do": "hierarchy", "put": {NAME: BODY, ...}}    makes projects and folders (NAME is folders/1 or projects/p), and
                                                      what Cloud Asset Inventory knows (NAME is a full resource name)
+    {"do": "finding", "put": {...}}                  what Security Command Center lists: a finding with its resource
     {"do": "search", "scope": S, "query": Q}         what Google's own client finds in the inventory: {NAME: labels}
     {"do": "requests"}                               the requests since this was last asked
     {"do": "wrong"}                                  what was wrong with requests, from the start
@@ -50,7 +51,7 @@ from googleapiclient.discovery_cache import get_static_doc
 from gcp_resources import FIXES, NUMBER, PROJECT, Resource, State, fresh, stamp, unique
 
 APIS = {"storage": "v1", "compute": "v1", "sqladmin": "v1", "cloudkms": "v1", "bigquery": "v2",
-        "cloudasset": "v1", "cloudresourcemanager": "v3"}
+        "cloudasset": "v1", "cloudresourcemanager": "v3", "securitycenter": "v1"}
 SDK_TOKEN, NO_TOKEN = "the-token-of-the-sdk", "there is no bearer token"
 HEADERS = ("accept content-type if-match if-none-match user-agent x-goog-api-client x-goog-api-version "
            "x-goog-request-params x-goog-user-project x-http-method-override").split()
@@ -147,7 +148,7 @@ def mistakes(schemas: State, schema: State, value: Any, where: str, sent: bool =
 # Query parameters that the fake heeds, or that change nothing.
 MODELLED = set("""alt prettyPrint quotaUser projection ifMetagenerationMatch ifMetagenerationNotMatch requestId
     updateMask accessPolicyVersion options.requestedPolicyVersion optionsRequestedPolicyVersion
-    scope query readMask pageSize pageToken""".split())
+    scope query readMask filter pageSize pageToken""".split())
 
 
 class Request:
@@ -317,6 +318,22 @@ class Call(Request):
         start = int(self.query.get("pageToken", 0))
         results = [{name: body[name] for name in ("name", "labels") if name in body} for body in found[start:start + 2]]
         return {"results": results} | ({"nextPageToken": str(start + 2)} if start + 2 < len(found) else {})
+
+    # Security Command Center
+    def securitycenter_findings_list(self) -> State:
+        """As far as filters are for muted findings of some resources; answers one at a time."""
+        wanted = re.fullmatch(r'mute="MUTED" AND state="ACTIVE" AND \((.+)\)', self.query.get("filter", ""))
+        names = re.findall(r'resource_name="([^"\\]+)"', wanted[1]) if wanted else []
+        if not wanted or wanted[1] != " OR ".join(f'resource_name="{name}"' for name in names):
+            self.blame(f"the filter {self.query.get('filter')} is not modelled")
+            raise Refused(400, "Invalid filter.")
+        if not re.search(rf"/v1/projects/({PROJECT}|{NUMBER})/sources/-/findings$", self.path):
+            raise Refused(403, "The caller does not have permission")
+        found = [one for one in self.fake.findings if one["finding"]["resourceName"] in names
+                 and (one["finding"].get("mute"), one["finding"]["state"]) == ("MUTED", "ACTIVE")]
+        start = int(self.query.get("pageToken", 0))
+        more = {"nextPageToken": str(start + 1)} if start + 1 < len(found) else {}
+        return {"listFindingsResults": found[start:start + 1], "totalSize": len(found)} | more
 
     # Cloud Storage. ACLs are kept, but not shown, while access is uniform.
     def bucket(self, projection: str) -> State:
@@ -590,6 +607,7 @@ class Fake:
         self.paths: dict[str, Resource] = {}
         self.resources: dict[str, Resource] = {}
         self.hierarchy: dict[str, State] = {}
+        self.findings: list[State] = []
         self.operations: dict[str, Operation] = {}
         self.failures: list[State] = []
         self.requests: list[State] = []
@@ -693,6 +711,14 @@ class Fake:
             if found := [text for text, _ in mistakes(method.schemas, schema, body, name, sent=False)]:
                 raise ValueError("; ".join(found))
             self.hierarchy[name] = body
+        return {}
+
+    def do_finding(self, put: State, **_: Any) -> State:
+        method = next(one for one in self.methods if one.id == "securitycenter.projects.sources.findings.list")
+        schema = {"$ref": "ListFindingsResult"}
+        if found := [text for text, _ in mistakes(method.schemas, schema, put, "finding", sent=False)]:
+            raise ValueError("; ".join(found))
+        self.findings.append(put)
         return {}
 
     def do_search(self, scope: str, query: str, **_: Any) -> State:

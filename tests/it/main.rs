@@ -8,6 +8,7 @@ mod catalogue;
 mod configuration;
 mod corpus;
 mod demo;
+mod exempted;
 mod expressions;
 mod faults;
 mod fixer;

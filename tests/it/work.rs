@@ -56,8 +56,14 @@ pub(crate) fn mild() -> guard::Settings {
 }
 
 pub(crate) async fn bench(fix: &str, most: Mode) -> Bench {
+    bench_on(Cloud::Azure, Served::azure(), fix, most).await
+}
+
+/// The same in another cloud.
+pub(crate) async fn bench_on(cloud: Cloud, served: &Served, fix: &str, most: Mode) -> Bench {
     let inner = harness::bench(&rule(fix), "version: 1").await;
-    let cloud = Arc::new(Counted { inner: clouds(Cloud::Azure, Served::azure()), written: Mutex::default() });
+    let cloud =
+        Arc::new(Counted { inner: clouds(cloud, served), written: Mutex::default(), refused: Mutex::default() });
     let fixer = fixer_on(inner.store.clone(), most, &inner, &cloud);
     Bench { fixer, inner, cloud }
 }
@@ -99,6 +105,11 @@ impl Bench {
         written.iter().filter(|id| **id == subject.resource.to_lowercase()).count()
     }
 
+    /// How many writes were sent at all.
+    pub fn all_writes(&self) -> usize {
+        self.cloud.written.lock().expect("nobody panics").len()
+    }
+
     /// Another that works here, on a store that is opened otherwise.
     pub fn another_on(&self, store: Database) -> Fixer {
         fixer_on(store, Mode::Enforce, &self.inner, &self.cloud)
@@ -129,7 +140,32 @@ pub(crate) fn report(subject: &Subject, code: &str, changed: &str) -> Export {
 pub(crate) fn storage() -> Subject {
     let subject = Subject::make("azure.storage.secure-transfer", "bad");
     tag(&subject, json!({}));
+    policy_state(&subject, "Compliant", "audit", "azure.storage.other");
     subject
+}
+
+/// What Resource Graph says of a policy on it. Definitions are named by a fix that closes them.
+pub(crate) fn policy_state(subject: &Subject, state: &str, action: &str, fix: &str) {
+    let closes = catalogue().get(fix).map(|file| file.fix.closes.clone()).unwrap_or_default();
+    let own = closes.iter().find_map(|key| key.as_str().strip_prefix("policy:").map(ToOwned::to_owned));
+    let definition = own.unwrap_or_else(|| "/providers/Microsoft.Authorization/policyDefinitions/other".into());
+    let properties = json!({
+        "resourceId": subject.resource, "complianceState": state, "policyDefinitionAction": action,
+        "policyDefinitionId": definition, "policyAssignmentName": format!("{action}-{fix}"),
+    });
+    let id = format!("{}/providers/microsoft.policyinsights/policystates/{action}-{fix}", subject.resource);
+    let row = json!({ "id": id, "type": "microsoft.policyinsights/policystates", "properties": properties });
+    Served::azure().ask(&json!({ "do": "graph", "table": "policyresources", "rows": [row] }));
+}
+
+/// What Resource Graph says of who wrote it.
+pub(crate) fn written(subject: &Subject, at: &str, by: &str) {
+    let attributes = json!({ "timestamp": at, "changedBy": by, "changedByType": "Application" });
+    let properties =
+        json!({ "targetResourceId": subject.resource, "changeType": "Update", "changeAttributes": attributes });
+    let id = format!("{}/providers/Microsoft.Resources/changes/{by}-{}", subject.resource, at.replace(':', "-"));
+    let row = json!({ "id": id, "type": "microsoft.resources/changes", "properties": properties });
+    Served::azure().ask(&json!({ "do": "graph", "table": "resourcechanges", "rows": [row] }));
 }
 
 /// What Resource Graph says of its tags.
@@ -143,6 +179,8 @@ pub(crate) fn tag(subject: &Subject, tags: Value) {
 pub(crate) struct Counted {
     inner: Arc<dyn amend_cloud::Cloud>,
     written: Mutex<Vec<String>>,
+    /// What a call holds in its name that is refused.
+    pub refused: Mutex<Option<&'static str>>,
 }
 
 #[async_trait]
@@ -150,6 +188,11 @@ impl amend_cloud::Cloud for Counted {
     async fn call(&self, place: &Place, call: &Call, args: &Value) -> Result<Value, CallError> {
         if !call.only_reads() {
             self.written.lock().expect("nobody panics").push(args["id"].as_str().unwrap_or_default().to_lowercase());
+        }
+        let refused = *self.refused.lock().expect("nobody panics");
+        if refused.is_some_and(|part| call.name().contains(part)) {
+            let (code, message) = ("AuthorizationFailed".into(), "no".into());
+            return Err(CallError::Refused { call: call.name(), code, message, status: 403, request_id: None });
         }
         self.inner.call(place, call, args).await
     }

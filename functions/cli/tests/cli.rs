@@ -506,9 +506,10 @@ fn everything_is_stopped_and_goes_on_and_the_trail_tells() {
     assert!(text(&swept.stderr).contains("everything is stopped by the configuration (`stopped: true`)"));
     let resumed = place.amend_in(&["resume"], "", &by_file);
     assert!(code(&resumed) == 3 && text(&resumed.stderr).contains("the configuration stops everything"));
-    place.write("amend.yaml", "version: 1\nremediate: { most: enforce }\n");
+    place.write("amend.yaml", "version: 1\nremediate: { most: everything }\n");
     let config = place.amend(&["config", "check"]);
-    assert!(code(&config) == 3 && text(&config.stderr).contains("off, observe, approve"), "{}", text(&config.stderr));
+    let errors = text(&config.stderr);
+    assert!(code(&config) == 3 && errors.contains("off, observe, approve, enforce"), "{errors}");
 }
 
 /// The statements of the manual, in order.
@@ -673,6 +674,10 @@ fn a_hold_is_said_listed_and_ended() {
     let roles = text(&place.amend(&["roles", "--cloud", "azure", "--format", "json"]).stdout);
     for action in ["Microsoft.Authorization/policyExemptions/read", "Microsoft.Authorization/locks/read"] {
         assert!(roles.contains(action), "{action}: {roles}");
+    }
+    for (cloud, needed) in [("aws", "securityhub:GetFindings"), ("gcp", "securitycenter.findings.list")] {
+        let roles = text(&place.amend(&["roles", "--cloud", cloud, "--format", "json"]).stdout);
+        assert!(roles.contains(needed), "{needed}: {roles}");
     }
     let yaml = "version: 1\nguards: { settle: soon, surge: many, freezes: [{ begins: friday, lasts: 64h, why: x }] }\n";
     place.write("amend.yaml", yaml);

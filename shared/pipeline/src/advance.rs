@@ -217,7 +217,8 @@ impl Fixer {
         let now = self.now();
         let tally = self.store().tally(&guard::about(problem, plan, now)).await?;
         let settings = &self.limits.guards;
-        let sight = guard::Sight { settings, problem, plan, earlier, tally: &tally, now };
+        let closes = self.fix_of(problem)?.fix.closes.as_slice();
+        let sight = guard::Sight { settings, problem, plan, closes, earlier, tally: &tally, now };
         Ok(guard::ask(&sight, self.cloud(), &*self.facts).await)
     }
 

@@ -42,16 +42,28 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 impl Crashing {
     /// A storage account that should be fixed, known to Amend and released.
     fn new(kind: Kind) -> Self {
+        Self::with(kind, "approve")
+    }
+
+    /// The same, where that much is done by itself.
+    fn with(kind: Kind, most: &str) -> Self {
         let azure = Served::azure();
         let made = azure.ask(&json!({ "do": "make", "fix": "azure.storage.secure-transfer", "case": "bad" }));
         let resource = made["resource"].as_str().expect("a resource").to_owned();
         let row = json!({ "id": resource, "name": "st", "type": "microsoft.storage/storageaccounts", "tags": {} });
         azure.ask(&json!({ "do": "graph", "table": "resources", "rows": [row] }));
         let place = Place::new();
-        place.write("amend.yaml", "version: 1\nrules: rules.yaml\nremediate: { most: approve }\n");
+        let state =
+            json!({ "resourceId": resource, "complianceState": "Compliant", "policyDefinitionAction": "audit" });
+        let id = format!("{resource}/providers/microsoft.policyinsights/policystates/audit");
+        let row = json!({ "id": id, "type": "microsoft.policyinsights/policystates", "properties": state });
+        azure.ask(&json!({ "do": "graph", "table": "policyresources", "rows": [row] }));
+        let config =
+            format!("version: 1\nrules: rules.yaml\nremediate: {{ most: {most} }}\nguards: {{ new_for: 0d }}\n");
+        place.write("amend.yaml", &config);
         place.write(
             "rules.yaml",
-            "version: 1\nrules: [{ id: all, priority: 1, owner: a@example.org, due: 7d, fix: approve }]\n",
+            "version: 1\nrules: [{ id: all, priority: 1, owner: a@example.org, due: 7d, fix: enforce }]\n",
         );
         let report = json!({
             "type": "Microsoft.Security/assessments", "name": KEY,
@@ -220,8 +232,10 @@ fn killed_anywhere_it_goes_on_and_does_everything_once() {
     let wanted = if long() { 500 } else { 40 };
     let (mut kills, mut stores, mut seed) = (0, 0_usize, 0_usize);
     while kills < wanted {
-        // A file and a server, in turn.
-        let mut one = Crashing::new(if stores.is_multiple_of(2) { Kind::Sqlite } else { Kind::Postgres });
+        // A file and a server, in turn; asked first, or not.
+        let kind = if stores.is_multiple_of(2) { Kind::Sqlite } else { Kind::Postgres };
+        let asks = stores % 4 < 2;
+        let mut one = Crashing::with(kind, if asks { "approve" } else { "enforce" });
         stores += 1;
         // Planning and asking, then writing, then undoing: each killed at several of its calls.
         let mut next = |most: usize| {
@@ -229,16 +243,18 @@ fn killed_anywhere_it_goes_on_and_does_everything_once() {
             ((seed >> 33) % most, (seed >> 40) % 2 == 0)
         };
         for _ in 0..3 {
-            let (nth, applied) = next(3);
+            let (nth, applied) = next(5);
             one.killed_at(&["sweep"], nth, applied);
             one.time_passes();
         }
-        one.amend(&["sweep"]);
-        let approval = one.approval();
-        assert_eq!(one.writes, 0);
-        one.amend(&approval.iter().map(String::as_str).collect::<Vec<_>>());
+        if asks {
+            one.amend(&["sweep"]);
+            let approval = one.approval();
+            assert_eq!(one.writes, 0);
+            one.amend(&approval.iter().map(String::as_str).collect::<Vec<_>>());
+        }
         for _ in 0..8 {
-            let (nth, applied) = next(3);
+            let (nth, applied) = next(7);
             one.killed_at(&["sweep"], nth, applied);
             one.time_passes();
         }
@@ -248,7 +264,7 @@ fn killed_anywhere_it_goes_on_and_does_everything_once() {
         one.is_done();
         kills += one.kills;
     }
-    assert!(stores >= 2, "each kind of store was tried");
+    assert!(stores >= 4, "each kind of store was tried, asked and not");
     assert_eq!(Served::azure().ask(&json!({ "do": "wrong" })), json!([]));
 }
 

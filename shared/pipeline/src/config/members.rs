@@ -135,6 +135,16 @@ static GUARDS: Shape = Shape {
             TEXTS,
             "Tags that tell that code manages a resource, beside those that are known: `key` or `key=value`.",
         ),
+        may(
+            "pipelines",
+            TEXTS,
+            "Identities of pipelines, as Azure names who changed a resource: an application's id or an address. What one of them wrote last is changed there.",
+        ),
+        may(
+            "not_used",
+            Kind::OneOrMany(&Kind::Word(&["security-hub", "scc"])),
+            "Sources of findings that are not in use: they are not asked what is suppressed or muted there.",
+        ),
         may("freezes", Kind::List(&Kind::Map(&FREEZE)), "When nothing begins."),
     ],
 };
@@ -161,8 +171,8 @@ static REMEDIATE: Shape = Shape {
     fields: &[
         may(
             "most",
-            Kind::Word(&["off", "observe", "approve"]),
-            "The most that `amend serve` and `amend sweep` do by themselves, whatever rules say: nothing; plan; plan and ask a person.",
+            Kind::Word(&["off", "observe", "approve", "enforce"]),
+            "The most that `amend serve` and `amend sweep` do by themselves, whatever rules say: nothing; plan; plan and ask a person; also write where the rule, the fix and every guard let it.",
         ),
         may(
             "approve_within",
@@ -317,6 +327,8 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("guards.per_account", "5"),
     ("guards.per_rule", "10"),
     ("guards.managed_tags", "(those that are known)"),
+    ("guards.pipelines", "(none)"),
+    ("guards.not_used", "(none)"),
     ("remediate.approve_within", "7d"),
     ("remediate.confirm_within", "24h"),
     ("fixes.folder", "(none)"),

@@ -224,7 +224,7 @@ impl Config {
     }
 
     fn read_remediating(&mut self, reader: &mut Reader) {
-        let most = reader.parse("remediate.most", "one of off, observe, approve", most);
+        let most = reader.parse("remediate.most", "one of off, observe, approve, enforce", most);
         self.remediate.most = most.flatten();
         let guards = &mut self.remediate.guards;
         for (name, slot) in [
@@ -239,6 +239,8 @@ impl Config {
         }
         guards.managed_tags =
             reader.parse_all("guards.managed_tags", "write it as `name` or `name=value`", tag).unwrap_or_default();
+        guards.pipelines = reader.texts("guards.pipelines").unwrap_or_default();
+        guards.not_used = reader.texts("guards.not_used").unwrap_or_default();
         let freezes = reader.root.get("guards").and_then(|guards| guards.get("freezes"));
         let freezes = freezes.map(Node::elements).unwrap_or_default().iter();
         guards.freezes = freezes.filter_map(|node| freeze(node, &mut reader.mistakes)).collect();
@@ -354,9 +356,9 @@ fn cloud(word: &str) -> Result<Cloud, String> {
     cloud.ok_or_else(|| format!("`{word}` is no cloud"))
 }
 
-/// INVARIANT: nothing is written without a person's word until the guards are there.
+/// INVARIANT: by default nothing is begun, and nothing is written without a person's word unless this says so.
 fn most(word: &str) -> Result<Option<Mode>, String> {
-    let mode = Mode::parse(word).filter(|mode| *mode < Mode::Enforce);
+    let mode = Mode::parse(word);
     if mode.is_some() || word == "off" { Ok(mode) } else { Err(format!("`{word}` is nothing that can be done")) }
 }
 

@@ -2,11 +2,15 @@
 //! write. Each is on by default, and what cannot be known counts as "no", or as "only with a person's
 //! word".
 
+mod azure;
+mod exemption;
+mod written;
+
 use std::sync::Arc;
 
 use amend_cloud::{CallError, Cloud, FactSource, Place};
 use amend_domain::{
-    Cloud as CloudName, Problem, Resource,
+    Cloud as CloudName, Problem, RecommendationKey, Resource,
     facts::Need,
     guard::{About, Begun, Budget, Check, Says, Tally},
     plan::{Plan, Remediation, State},
@@ -42,6 +46,10 @@ pub struct Settings {
     pub per_rule: u64,
     /// Tags that tell that code manages a resource, beside those that are known: `key` or `key=value`.
     pub managed_tags: Vec<String>,
+    /// Sources of findings that are not in use, and are not asked whether anybody let something be there.
+    pub not_used: Vec<String>,
+    /// Identities of pipelines: what one of them wrote last is theirs.
+    pub pipelines: Vec<String>,
     /// When nothing begins.
     pub freezes: Vec<Freeze>,
 }
@@ -70,6 +78,8 @@ impl Default for Settings {
             per_account: 5,
             per_rule: 10,
             managed_tags: Vec::new(),
+            not_used: Vec::new(),
+            pipelines: Vec::new(),
             freezes: Vec::new(),
         }
     }
@@ -101,14 +111,16 @@ impl Freeze {
     }
 }
 
-const EXEMPTIONS: &str = "LIST Microsoft.Authorization/policyExemptions@2022-07-01-preview";
-const LOCKS: &str = "LIST Microsoft.Authorization/locks@2016-09-01";
-
 /// The calls that guards make in a cloud, the reading of tags among them.
 #[must_use]
 pub fn calls(cloud: CloudName) -> Vec<&'static str> {
-    let own: &[&str] = if cloud == CloudName::Azure { &[EXEMPTIONS, LOCKS] } else { &[] };
-    own.iter().chain(amend_cloud::facts::calls(cloud)).copied().collect()
+    let azure: &[&str] = if cloud == CloudName::Azure {
+        &[exemption::EXEMPTIONS, exemption::ASSIGNMENTS, azure::LOCKS, azure::JIT]
+    } else {
+        &[]
+    };
+    let own = azure.iter().chain(amend_cloud::let_be::calls(cloud));
+    own.chain(amend_cloud::facts::calls(cloud)).copied().collect()
 }
 
 /// What the guards look at.
@@ -116,6 +128,8 @@ pub(crate) struct Sight<'a> {
     pub settings: &'a Settings,
     pub problem: &'a Problem,
     pub plan: &'a Plan,
+    /// The recommendations that its fix closes.
+    pub closes: &'a [RecommendationKey],
     /// Remediations of the resource, newest first.
     pub earlier: &'a [Remediation],
     pub tally: &'a Tally,
@@ -148,8 +162,17 @@ pub(crate) async fn ask(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>, facts: &dyn F
         surge(sight),
         budget(sight),
     ];
-    let (exemptions, locks, managed) = tokio::join!(exemption(sight, cloud), lock(sight, cloud), managed(sight, facts));
-    checks.extend([exemptions, locks, managed]);
+    let (exemption, defender, lock, just_in_time, policy, change, managed) = tokio::join!(
+        exemption::ask(sight, cloud),
+        exemption::of_defender(sight, cloud),
+        azure::lock(sight, cloud),
+        azure::just_in_time(sight, cloud),
+        azure::policy(sight, cloud),
+        written::last(sight, cloud),
+        managed(sight, facts)
+    );
+    checks.extend([exemption, defender, lock, just_in_time, policy, managed]);
+    checks.extend(written::ask(sight, &change));
     checks
 }
 
@@ -267,77 +290,15 @@ fn unreadable(guard: &str, what: &str, error: &CallError, now: Timestamp) -> Che
     Check::new(guard, says, format!("{what} cannot be read: {error}"))
 }
 
-/// A collection that hangs on the resource and the scopes above it.
-async fn list(
-    sight: &Sight<'_>,
-    cloud: &Arc<dyn Cloud>,
-    call: &str,
-    collection: &str,
-) -> Result<Vec<Value>, CallError> {
+/// The members of a collection of Azure.
+async fn list(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>, call: &str, id: &str) -> Result<Vec<Value>, CallError> {
     let found =
         Call::find(call).map_err(|error| CallError::NotReached { call: call.to_owned(), reason: error.to_string() })?;
     let place = Place { account: sight.plan.at.account.clone(), ..Place::default() };
-    let id = format!("{}/providers/Microsoft.Authorization/{collection}", sight.plan.at.resource);
     let mut answer = cloud.call(&place, &found, &json!({ "id": id })).await?;
     match answer.get_mut("value").map(Value::take) {
         Some(Value::Array(values)) => Ok(values),
         _ => Err(CallError::Unreadable { call: call.to_owned(), reason: "it is no list".into() }),
-    }
-}
-
-/// Live, as the status of an assessment may lag a day.
-async fn exemption(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Check {
-    if sight.plan.at.cloud != CloudName::Azure {
-        let why = format!("exemptions of {} are not read yet", sight.plan.at.cloud);
-        return Check::new("exemption", Says::Ask, why);
-    }
-    let all = match list(sight, cloud, EXEMPTIONS, "policyExemptions").await {
-        Ok(all) => all,
-        Err(error) => return unreadable("exemption", "exemptions", &error, sight.now),
-    };
-    let active = |one: &&Value| {
-        let ends = one.get("properties").and_then(|properties| properties.get("expiresOn")?.as_str());
-        // One whose end cannot be read has not ended.
-        ends.and_then(|ends| ends.parse::<Timestamp>().ok()).is_none_or(|ends| ends > sight.now)
-    };
-    let active: Vec<&Value> = all.iter().filter(active).collect();
-    let name = |one: &Value| {
-        let title = one.get("properties").and_then(|properties| properties.get("displayName")?.as_str());
-        title.or(one.get("name").and_then(Value::as_str)).unwrap_or("without a name").to_owned()
-    };
-    let partial = |one: &&&Value| {
-        let references = one.get("properties").and_then(|properties| properties.get("policyDefinitionReferenceIds"));
-        references.and_then(Value::as_array).is_some_and(|list| !list.is_empty())
-    };
-    match active.iter().find(|one| !partial(one)).or(active.first()) {
-        None => pass("exemption", "no exemption covers it"),
-        // Which recommendation a part of an initiative belongs to is not known.
-        Some(one) if partial(&one) => {
-            Check::new("exemption", Says::Ask, format!("the exemption `{}` may cover it", name(one)))
-        }
-        Some(one) => Check::new("exemption", Says::No, format!("the exemption `{}` covers it", name(one))),
-    }
-}
-
-async fn lock(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Check {
-    if sight.plan.at.cloud != CloudName::Azure {
-        return pass("lock", "only Azure has locks; others refuse the call");
-    }
-    let all = match list(sight, cloud, LOCKS, "locks").await {
-        Ok(all) => all,
-        Err(error) => return unreadable("lock", "locks", &error, sight.now),
-    };
-    let deletes = sight.plan.calls.iter().any(|planned| planned.call.starts_with("DELETE "));
-    let holds = |one: &&Value| {
-        let level = one.get("properties").and_then(|properties| properties.get("level")?.as_str());
-        deletes || level != Some("CanNotDelete")
-    };
-    match all.iter().find(holds) {
-        Some(one) => {
-            let name = one.get("name").and_then(Value::as_str).unwrap_or("without a name");
-            Check::new("lock", Says::No, format!("the lock `{name}` forbids it"))
-        }
-        None => pass("lock", "no lock forbids it"),
     }
 }
 
