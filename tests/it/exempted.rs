@@ -2,7 +2,7 @@
 
 use amend_domain::{Cloud, Setting, exemption::Category, guard::Says, plan::State, rule::Mode, work::After};
 use amend_events::Form;
-use amend_pipeline::{advance::Answered, exempt::Wanted, fixer::Limits, guard, people::Person};
+use amend_pipeline::{approve::Answered, exempt::Wanted, fixer::Limits, guard, people::Person};
 use amend_store::Store as _;
 use amend_tests::{clouds::Served, harness::moment, subject::Subject};
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ async fn what_two_people_let_be_is_let_be() {
     let twice = bench.fixer.approve_exemption(&asked.id, &Person::named("cat")).await.expect_err("refused");
     assert!(twice.to_string().ends_with("it was approved before"), "{twice}");
     // Exempted between approval and write: nothing is sent.
-    let answer = Answered { by: ann(), why_not: None };
+    let answer = Answered::yes(ann());
     bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect("answered");
     silent(&bench, &subject).await;
     let why = "own-exemption: ann exempted it (risk-accepted): the partner needs HTTP";
@@ -139,12 +139,12 @@ async fn where_people_have_names_only_they_answer() {
     bench.after(&subject).await;
     let r = bench.remediations(&subject).await.remove(0);
     for why_not in [None, Some("no".to_owned())] {
-        let answer = Answered { by: Person::local(), why_not };
+        let answer = Answered { why_not, ..Answered::yes(Person::local()) };
         let refused = bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect_err("refused");
         assert_eq!(refused.code(), "no-name");
     }
     silent(&bench, &subject).await;
-    let answer = Answered { by: ann(), why_not: None };
+    let answer = Answered::yes(ann());
     bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect("approved");
     bench.work().await;
     assert_eq!(bench.states(&subject).await, [State::Set]);

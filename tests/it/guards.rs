@@ -7,7 +7,7 @@ use amend_domain::{
     work::After,
 };
 use amend_events::Form;
-use amend_pipeline::{advance::Answered, fixer::Limits, guard, people::Person};
+use amend_pipeline::{approve::Answered, fixer::Limits, guard, people::Person};
 use amend_store::Store as _;
 use amend_tests::{
     clouds::Served,
@@ -175,7 +175,7 @@ async fn what_cannot_be_read_lets_nothing_be_written() {
         assert_eq!(asks, [guard]);
         silent(&bench, &subject).await;
         // Their word is enough.
-        let answer = Answered { by: Person::named("ann"), why_not: None };
+        let answer = Answered::yes(Person::named("ann"));
         bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect("approved");
         bench.work().await;
         assert_eq!(bench.states(&subject).await, [State::Set], "{guard}");
@@ -405,11 +405,7 @@ async fn what_changes_between_approval_and_write_is_seen() {
         bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
         bench.work().await;
         let r = bench.remediations(&subject).await.remove(0);
-        bench
-            .fixer
-            .answer(&r.id, &r.plan.digest, &Answered { by: Person::named("ann"), why_not: None })
-            .await
-            .expect("approved");
+        bench.fixer.answer(&r.id, &r.plan.digest, &Answered::yes(Person::named("ann"))).await.expect("approved");
         arrange(&subject);
         silent(&bench, &subject).await;
         assert_eq!(bench.states(&subject).await, [state]);
@@ -420,11 +416,7 @@ async fn what_changes_between_approval_and_write_is_seen() {
     bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
     bench.work().await;
     let r = bench.remediations(&subject).await.remove(0);
-    bench
-        .fixer
-        .answer(&r.id, &r.plan.digest, &Answered { by: Person::named("ann"), why_not: None })
-        .await
-        .expect("approved");
+    bench.fixer.answer(&r.id, &r.plan.digest, &Answered::yes(Person::named("ann"))).await.expect("approved");
     bench.report(&subject, "NotApplicable", "2026-11-19T07:00:00Z").await;
     silent(&bench, &subject).await;
     assert_eq!(bench.states(&subject).await, [State::Superseded]);
@@ -437,7 +429,7 @@ async fn a_word_counts_for_the_warnings_that_were_seen() {
     bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
     bench.work().await;
     let r = bench.remediations(&subject).await.remove(0);
-    let answer = Answered { by: Person::named("ann"), why_not: None };
+    let answer = Answered::yes(Person::named("ann"));
     bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect("approved");
     exempt(&subject, json!({ "policyDefinitionReferenceIds": ["secureTransfer"] }));
     silent(&bench, &subject).await;

@@ -81,26 +81,14 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<WorkCommand>,
     },
-    /// Lists the plans that await approval, or shows one in full.
-    Approvals {
-        /// A remediation's id, or the start of it.
-        id: Option<String>,
-    },
-    /// Approves a plan: what was seen, and nothing else.
-    Approve {
-        /// The remediation's id, or the start of it.
-        id: String,
-        /// The digest of the plan, or its first eight digits, as `amend approvals ID` shows it.
-        #[arg(long, value_name = "DIGEST")]
-        plan: String,
-    },
-    /// Denies a plan: it is not done.
+    /// Lists the plans that await approval, shows one in full, or those that can be answered together.
+    Approvals(Plans),
+    /// Approves a plan, or a batch of them: what was seen, and nothing else.
+    Approve(Answer),
+    /// Denies a plan, or a batch of them: it is not done.
     Deny {
-        /// The remediation's id, or the start of it.
-        id: String,
-        /// The digest of the plan, or its first eight digits.
-        #[arg(long, value_name = "DIGEST")]
-        plan: String,
+        #[command(flatten)]
+        answer: Answer,
         /// Why.
         #[arg(long, value_parser = said)]
         why: String,
@@ -167,6 +155,32 @@ pub struct Serve {
     /// The port, instead of the one in the configuration.
     #[arg(long)]
     pub port: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+#[group(multiple = false)]
+pub struct Plans {
+    /// A remediation's id, or the start of it.
+    pub id: Option<String>,
+    /// All of this rule, together.
+    #[arg(long)]
+    pub rule: Option<String>,
+    /// All of this fix, together.
+    #[arg(long)]
+    pub fix: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(group(ArgGroup::new("which").required(true).args(["id", "rule", "fix"])))]
+pub struct Answer {
+    #[command(flatten)]
+    pub plans: Plans,
+    /// The digest of the plan or the batch, or its first eight digits, as `amend approvals` shows it.
+    #[arg(long, value_name = "DIGEST")]
+    pub plan: String,
+    /// Of a batch: without this one, by its id; it goes on waiting.
+    #[arg(long, value_name = "ID", conflicts_with = "id")]
+    pub except: Vec<String>,
 }
 
 #[derive(Args, Debug)]

@@ -178,6 +178,9 @@ impl Entry {
                     json!({ "call": made.call, "digest": made.digest, "undo": made.undo, "outcome": made.outcome }),
                 );
             }
+            if let Some(batch) = answer.and_then(|answer| answer.batch.as_ref()) {
+                detail.insert("batch".into(), json!(batch));
+            }
             if let Some(why) = &r.why {
                 detail.insert("why".into(), json!(why));
             }

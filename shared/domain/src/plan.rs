@@ -249,6 +249,9 @@ pub struct Answer {
     pub at: Timestamp,
     /// The digest of the plan that it was said of.
     pub plan: Box<str>,
+    /// The digest of the batch that they saw it in, if in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Box<str>>,
     /// The revision of the record that it made.
     pub revision: u64,
     /// Why.

@@ -4,7 +4,7 @@
 use amend_domain::{
     Problem,
     guard::{Check, Says, strictest},
-    plan::{self, Asked, Plan, Remediation, State, Verdict},
+    plan::{Asked, Plan, Remediation, State, Verdict},
     problem::{Closed, State as ProblemState},
     rule::Mode,
     work::{After, Lease, Work, WorkKind},
@@ -18,7 +18,6 @@ use crate::{
     PipelineError, WhatNow,
     fixer::Fixer,
     guard,
-    people::Person,
     remedy::{FirstRecord, LEASE, Next, RemedyError},
 };
 
@@ -32,15 +31,6 @@ const MOST_ATTEMPTS: u32 = 12;
 const SHOWN: SignedDuration = SignedDuration::from_hours(24);
 /// When work is looked at again that somebody or something else must end first.
 pub(crate) const LATER: SignedDuration = SignedDuration::from_mins(2);
-
-/// What a person says of a plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answered {
-    /// Who.
-    pub by: Person,
-    /// Why it may not be done; it may, if absent.
-    pub why_not: Option<String>,
-}
 
 impl Fixer {
     /// Does the most urgent piece of work that is due. Starts no write near the `deadline`. Returns what
@@ -294,54 +284,6 @@ impl Fixer {
         Ok(After::Done)
     }
 
-    /// Says what a person decided about a plan that awaits it. `plan` is the digest that they saw, or its
-    /// start.
-    ///
-    /// # Errors
-    /// When nobody is asked about this remediation, the digest is another, somebody else is at it, or people
-    /// have names and it is not known who speaks.
-    pub async fn answer(&self, id: &str, plan: &str, answer: &Answered) -> Result<Remediation, PipelineError> {
-        if self.limits.named {
-            self.must_be_named(&answer.by)?;
-        }
-        let mut r = self.remediation(id).await?;
-        let refuse = |why: String| PipelineError::NotAsked { id: r.id.to_string(), why };
-        if r.state != State::AwaitingApproval {
-            return Err(refuse(format!("it is {}", r.state.as_str())));
-        }
-        if r.until.is_some_and(|until| until <= self.now()) {
-            return Err(refuse("the time to answer is over".into()));
-        }
-        // INVARIANT: what is approved is what was seen.
-        let seen = plan.strip_prefix("sha256:").unwrap_or(plan);
-        let fits = r.plan.digest.strip_prefix("sha256:").is_some_and(|digest| digest.starts_with(seen));
-        if seen.len() < 8 {
-            return Err(refuse(format!("`{plan}` is too short: name eight digits of the plan's digest, at least")));
-        }
-        if !fits {
-            return Err(refuse(format!("its plan is {}, and what was seen is `{plan}`", r.plan.digest)));
-        }
-        let lease = self.take_up(&r.id, r.plan.at.resource.as_str()).await?;
-        let now = self.now();
-        r.answer = Some(plan::Answer {
-            approved: answer.why_not.is_none(),
-            by: answer.by.name().into(),
-            at: now,
-            plan: r.plan.digest.clone(),
-            revision: r.revision.saturating_add(1),
-            why: answer.why_not.as_deref().map(Into::into),
-        });
-        let (state, why, after) = match &answer.why_not {
-            None => (State::Planned, None, After::Later { at: now }),
-            Some(why) => (State::Superseded, Some(format!("denied by {}: {why}", answer.by.name())), After::Done),
-        };
-        let until = r.until.take().unwrap_or(now);
-        let kept = self.keep_step(&mut r, state, why, &lease, now).await;
-        let after = if kept.is_ok() { after } else { After::Later { at: until } };
-        self.store().leave(&lease, &after, now).await?;
-        kept.map(|()| r)
-    }
-
     /// Takes a remediation to a state without asking a cloud.
     async fn step(
         &self,
@@ -353,7 +295,7 @@ impl Fixer {
         self.keep_step(r, state, why, lease, self.now()).await
     }
 
-    async fn keep_step(
+    pub(crate) async fn keep_step(
         &self,
         r: &mut Remediation,
         state: State,

@@ -4,11 +4,12 @@
 //! what happens afterwards, when its time has come. [`backlog`] is what
 //! happens to what a snapshot brought; [`lookup`] finds the facts that deciding lacks; [`explain`]
 //! answers "why"; [`unreadable`] is for what could not be read; [`fixer`] plans and fixes, with the engine in
-//! [`remedy`]; [`people`] says who acts, [`exempt`] what they let be; [`config`] is the only file that reads the
+//! [`remedy`]; [`people`] says who acts, [`approve`] what they say of plans, [`exempt`] what they let be; [`config`] is the only file that reads the
 //! environment.
 
 pub mod accept;
 pub mod advance;
+pub mod approve;
 pub mod audit;
 pub mod backlog;
 pub mod bulk;

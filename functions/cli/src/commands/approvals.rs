@@ -1,11 +1,20 @@
 //! `amend approvals`, `amend approve`, `amend deny`: plans that a person is asked about.
 
-use amend_domain::plan::{Remediation, State};
-use amend_pipeline::{Config, advance::Answered};
+use amend_domain::{
+    RuleId,
+    guard::Says,
+    plan::{Remediation, State},
+};
+use amend_pipeline::{
+    Config,
+    approve::{Answered, Batch, Of},
+    fixer::Fixer,
+};
 use amend_store::Store as _;
+use serde_json::json;
 
 use crate::{
-    args::Format,
+    args::{Answer, Format, Plans},
     commands::{explain, plan},
     failure::{Exit, Failure},
     output::{Output, Tone},
@@ -13,10 +22,14 @@ use crate::{
 };
 
 /// Runs `amend approvals`.
-pub async fn run(id: Option<&str>, config: &Config, output: Output) -> Result<Exit, Failure> {
+pub async fn run(plans: &Plans, config: &Config, output: Output) -> Result<Exit, Failure> {
+    if let Some(of) = batch_of(plans)? {
+        let batch = setup::fixer(config, output).await?.batch(&of).await?;
+        return together(&batch, plans, output);
+    }
     let store = setup::store(config).await?;
     let mut all = store.remediations(None, Some(State::AwaitingApproval.as_str()), 1_000).await?;
-    if let Some(id) = id {
+    if let Some(id) = &plans.id {
         all.retain(|r| r.id.starts_with(id));
         if all.is_empty() {
             let hint = "`amend approvals` lists them";
@@ -31,10 +44,30 @@ pub async fn run(id: Option<&str>, config: &Config, output: Output) -> Result<Ex
         output.say("nothing awaits approval");
         return Ok(Exit::Ok);
     }
-    if id.is_some() {
+    if plans.id.is_some() {
         all.iter().for_each(|r| show(r, output));
         return Ok(Exit::Ok);
     }
+    list(&all, output);
+    output
+        .say("`amend approvals ID` shows a plan in full, `amend approvals --rule RULE` what can be answered together.");
+    Ok(Exit::Ok)
+}
+
+/// Which plans are meant together, if any are.
+fn batch_of(plans: &Plans) -> Result<Option<Of>, Failure> {
+    Ok(match (&plans.rule, &plans.fix) {
+        (Some(rule), _) => {
+            let id = RuleId::parse(rule);
+            let fail = || Failure::new(format!("`{rule}` is no id of a rule"), None, Some("`amend list` shows them"));
+            Some(Of::Rule(id.ok_or_else(fail)?))
+        }
+        (None, Some(fix)) => Some(Of::Fix(fix.clone())),
+        (None, None) => None,
+    })
+}
+
+fn list(all: &[Remediation], output: Output) {
     let rows: Vec<_> = all
         .iter()
         .map(|r| {
@@ -45,7 +78,7 @@ pub async fn run(id: Option<&str>, config: &Config, output: Output) -> Result<Ex
                 (r.plan.title.to_string(), Tone::Plain),
                 (r.plan.at.resource.short_name().to_owned(), Tone::Plain),
                 (rule, Tone::Plain),
-                (short(r), Tone::Plain),
+                (short(&r.plan.digest), Tone::Plain),
                 (until, Tone::Dim),
             ]
         })
@@ -61,13 +94,39 @@ pub async fn run(id: Option<&str>, config: &Config, output: Output) -> Result<Ex
         ],
         &rows,
     );
-    output.say("`amend approvals ID` shows a plan in full.");
+}
+
+/// A batch, what each of it changes, and how to answer.
+fn together(batch: &Batch, plans: &Plans, output: Output) -> Result<Exit, Failure> {
+    if output.format() == Format::Json {
+        output.json(batch)?;
+        return Ok(Exit::Ok);
+    }
+    if batch.remediations.is_empty() {
+        output.say("nothing of it awaits approval");
+        return Ok(Exit::Ok);
+    }
+    list(&batch.remediations, output);
+    for r in &batch.remediations {
+        let asks = r.checks.iter().filter(|check| check.says != Says::Pass && &*check.guard != "budget");
+        for check in asks {
+            let text = format!("{}: {}: {}", r.plan.at.resource.short_name(), check.guard, check.why);
+            output.say(&output.toned(Tone::Warn, &text));
+        }
+    }
+    let option = plans.rule.as_ref().map_or("--fix", |_| "--rule");
+    let name = plans.rule.as_ref().or(plans.fix.as_ref()).map_or("", String::as_str);
+    output.say(&format!(
+        "approve these {} with `amend approve {option} {name} --plan {}`; `--except ID` leaves one waiting",
+        batch.remediations.len(),
+        short(&batch.digest)
+    ));
     Ok(Exit::Ok)
 }
 
 /// As much of a plan's digest as an answer needs to name, and some more.
-fn short(r: &Remediation) -> String {
-    r.plan.digest.trim_start_matches("sha256:").chars().take(12).collect()
+fn short(digest: &str) -> String {
+    digest.trim_start_matches("sha256:").chars().take(12).collect()
 }
 
 /// A plan, and how to answer.
@@ -75,7 +134,7 @@ fn show(r: &Remediation, output: Output) {
     let rule = r.rule.as_ref().map_or_else(String::new, |rule| format!("rule {rule}"));
     plan::print(&r.plan, &rule, true, output);
     explain::checks(&r.checks, output);
-    let short = short(r);
+    let short = short(&r.plan.digest);
     output.say(&format!(
         "approve it with `amend approve {} --plan {short}`, deny it with `amend deny {} --plan {short} --why …`",
         r.id, r.id
@@ -83,32 +142,59 @@ fn show(r: &Remediation, output: Output) {
 }
 
 /// Runs `amend approve` and `amend deny`.
-pub async fn answer(
-    id: &str,
-    plan: &str,
-    why_not: Option<String>,
-    config: &Config,
-    output: Output,
-) -> Result<Exit, Failure> {
+pub async fn answer(answer: &Answer, why_not: Option<&str>, config: &Config, output: Output) -> Result<Exit, Failure> {
     let fixer = setup::fixer(config, output).await?;
-    let r = fixer.answer(id, plan, &Answered { by: config.who.clone(), why_not }).await?;
-    if output.format() == Format::Json {
-        output.json(&r)?;
-        return Ok(Exit::Ok);
+    let answered = match (batch_of(&answer.plans)?, &answer.plans.id) {
+        (Some(of), _) => fixer.answer_batch(&of, &answer.plan, &answer.except, &config.who, why_not).await?,
+        (None, Some(id)) => {
+            let said = Answered { why_not: why_not.map(ToOwned::to_owned), ..Answered::yes(config.who.clone()) };
+            vec![(id.clone(), Ok(fixer.answer(id, &answer.plan, &said).await?))]
+        }
+        (None, None) => Vec::new(),
+    };
+    let (mut done, mut refused) = (Vec::new(), Vec::new());
+    for (id, result) in answered {
+        match result {
+            Ok(r) => done.push(r),
+            Err(error) => refused.push((id, Failure::from(error))),
+        }
     }
-    if r.state == State::Planned {
-        output.say(&match fixer.store().stopped().await? {
-            Some(stop) => format!(
+    if output.format() == Format::Json {
+        match (&answer.plans.id, done.as_slice()) {
+            (Some(_), [one]) => output.json(one)?,
+            _ => {
+                let refused: Vec<_> =
+                    refused.iter().map(|(id, failure)| json!({ "id": id, "why": failure.message })).collect();
+                output.json(&json!({ "answered": done, "refused": refused }))?;
+            }
+        }
+    } else {
+        tell(&done, &fixer, config, output).await?;
+        for (id, failure) in &refused {
+            output.note(&format!("{id}:"));
+            output.failure(failure);
+        }
+    }
+    Ok(if refused.is_empty() { Exit::Ok } else { Exit::No })
+}
+
+/// Says what follows from an answer.
+async fn tell(done: &[Remediation], fixer: &Fixer, config: &Config, output: Output) -> Result<(), Failure> {
+    let stopped = fixer.store().stopped().await?;
+    for r in done {
+        output.say(&match (&stopped, r.state) {
+            (Some(stop), State::Planned) => format!(
                 "{} is approved. Everything is stopped by {} ({}): it is done as soon as that ends",
                 r.id, stop.by, stop.why
             ),
-            None => format!("{} is approved; a running `amend serve`, or `amend sweep`, does it now", r.id),
+            (None, State::Planned) => {
+                format!("{} is approved; a running `amend serve`, or `amend sweep`, does it now", r.id)
+            }
+            _ => format!("{} is denied; nothing is done", r.id),
         });
-        if config.remediate.most.is_none() {
-            output.note(&output.toned(Tone::Warn, "nothing is done by itself here: `remediate.most` is off"));
-        }
-    } else {
-        output.say(&format!("{} is denied; nothing is done", r.id));
     }
-    Ok(Exit::Ok)
+    if done.iter().any(|r| r.state == State::Planned) && config.remediate.most.is_none() {
+        output.note(&output.toned(Tone::Warn, "nothing is done by itself here: `remediate.most` is off"));
+    }
+    Ok(())
 }

@@ -59,9 +59,9 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
                 Command::Roles(arguments) => roles::run(&arguments, &config, output),
                 Command::Sweep => work::sweep(&config, output).await,
                 Command::Work { command } => work::run(command, &config, output).await,
-                Command::Approvals { id } => approvals::run(id.as_deref(), &config, output).await,
-                Command::Approve { id, plan } => approvals::answer(&id, &plan, None, &config, output).await,
-                Command::Deny { id, plan, why } => approvals::answer(&id, &plan, Some(why), &config, output).await,
+                Command::Approvals(plans) => approvals::run(&plans, &config, output).await,
+                Command::Approve(answer) => approvals::answer(&answer, None, &config, output).await,
+                Command::Deny { answer, why } => approvals::answer(&answer, Some(&why), &config, output).await,
                 Command::Hold { id, lasts, why, end, .. } => {
                     hold::run(id.as_deref().zip(lasts.as_deref()).zip(why.as_deref()), end.as_deref(), &config, output)
                         .await

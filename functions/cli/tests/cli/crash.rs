@@ -336,3 +336,37 @@ fn a_write_whose_outcome_could_not_be_kept_is_found_by_reading() {
     one.is_done();
     assert_eq!(one.writes, 1, "it was done already");
 }
+
+/// What several plans change is looked at, and approved, together.
+#[test]
+fn a_batch_is_shown_and_approved() {
+    let one = Crashing::new(Kind::Sqlite);
+    one.amend(&["sweep"]);
+    let shown = one.amend(&["approvals", "--rule", "all"]);
+    let digest = shown.split("--plan ").nth(1).and_then(|rest| rest.split('`').next()).expect("a digest").to_owned();
+    assert!(shown.contains("approve these 1 with `amend approve --rule all --plan "), "{shown}");
+    let listed: Value =
+        serde_json::from_str(&one.amend(&["approvals", "--fix", "azure.storage.secure-transfer", "--format", "json"]))
+            .expect("JSON");
+    assert!(listed["digest"].as_str().is_some_and(|whole| whole.contains(&digest)), "{listed}");
+    assert_eq!(listed["remediations"].as_array().map(Vec::len), Some(1));
+    let environment: Vec<(&str, &str)> =
+        one.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    for (arguments, expected) in [
+        (&["approve", "--rule", "all", "--plan", "00000000"][..], "what was seen is `00000000`"),
+        (&["approve", "--rule", "all", "--plan", &digest, "--except", "r-none"], "`r-none` is not in it"),
+        (&["approve", "--rule", "none", "--plan", &digest], "no plan of it awaits an answer"),
+        (&["approve", "--rule", "no rule", "--plan", &digest], "`no rule` is no id of a rule"),
+        (&["approve", "--plan", &digest], "<ID|--rule <RULE>|--fix <FIX>>"),
+        (&["approve", "r-1", "--rule", "all", "--plan", &digest], "cannot be used with"),
+        (&["approve", "r-1", "--plan", &digest, "--except", "r-2"], "cannot be used with"),
+    ] {
+        let output = one.place.amend_in(arguments, "", &environment);
+        let errors = text(&output.stderr);
+        assert!(code(&output) != 0 && errors.contains(expected), "{arguments:?}: {errors}");
+    }
+    let approved = one.amend(&["approve", "--rule", "all", "--plan", &digest]);
+    assert!(approved.contains("is approved; a running `amend serve`, or `amend sweep`, does it now"), "{approved}");
+    assert_eq!(one.amend(&["approvals", "--rule", "all"]), "nothing of it awaits approval\n");
+    one.sweep_until_set();
+}
