@@ -4,14 +4,21 @@
 Prints {"port": N} and then answers one JSON line for every JSON line on standard input, until that ends:
 {"do": "make" | "state", ...} as aws_resources.py; {"do": "call", "service": "s3", "method": "put_public_access_block",
 "with": {...}} makes a boto3 call as somebody else would; {"do": "requests"} lists the operations asked for since the
-last time; {"do": "wrong"} lists requests whose signature botocore computes otherwise, from the bytes that came.
+last time, and {"do": "requests", "path": REGEX, "after": N} {"requests": those that match, but for the first N of all,
+"seen": N}; {"do": "wrong"} lists requests whose signature botocore computes otherwise, from the bytes that came.
+
+{"do": "fail", "match": {"path": REGEX}, "with": {"hang": SECONDS, "applied": BOOLEAN}, "skip": N} has the first request
+that matches, but for N others, answered late: done at once or, if not `applied`, never. {"do": "unspent", "path": REGEX}
+tells how many of those have not happened; they do not any more.
 """
 
 import functools
 import io
 import json
+import re
 import sys
 import threading
+import time
 from typing import Any, Iterable
 from urllib.parse import urlsplit
 
@@ -31,12 +38,14 @@ class Checked:
 
     def __init__(self, inner: Any) -> None:
         self.inner, self.requests, self.wrong = inner, [], []
+        self.lock, self.log, self.failures = threading.Lock(), [], []
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         authorization = environ.get("HTTP_AUTHORIZATION", "")
         if f"Credential={KEY}/" in authorization:
             body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             environ["wsgi.input"] = io.BytesIO(body)
+            failure = self.noted(environ)
             self.requests.append(f"{environ['REQUEST_METHOD']} {environ['RAW_URI']} {operation(environ, body)}".strip())
             try:
                 expected = signature(environ, authorization, body)
@@ -44,7 +53,32 @@ class Checked:
                 expected = f"{type(error).__name__}: {error}"
             if f"Signature={expected}" not in authorization:
                 self.wrong.append(f"{environ['REQUEST_METHOD']} {environ['RAW_URI']}: expected {expected}, got {authorization}")
+            if failure:
+                answer = self.inner(environ, start_response) if failure["applied"] else []
+                time.sleep(failure["hang"])
+                if not failure["applied"]:
+                    raise ConnectionAbortedError  # the server closes the connection then, without an answer
+                return answer
         return self.inner(environ, start_response)
+
+    def noted(self, environ: dict[str, Any]) -> dict[str, Any]:
+        """Keeps a request for whoever asks, and tells what is to happen to it."""
+        path = f"{environ['HTTP_HOST']}{environ['RAW_URI']}"
+        with self.lock:
+            happens: dict[str, Any] = {}
+            for failure in [one for one in self.failures if re.search(one["match"]["path"], path)][:1]:
+                if failure["skip"]:
+                    failure["skip"] -= 1
+                else:
+                    self.failures.remove(failure)
+                    happens = failure["with"]
+            self.log.append({"method": environ["REQUEST_METHOD"], "path": path, "failure": happens})
+            return happens
+
+    def seen(self, path: str, after: int) -> dict[str, Any]:
+        with self.lock:
+            found = [one for one in self.log[after:] if re.search(path, one["path"])]
+            return {"requests": found, "seen": len(self.log)}
 
 
 def operation(environ: dict[str, Any], body: bytes) -> str:
@@ -87,8 +121,20 @@ def main() -> None:
     for line in sys.stdin:
         command = json.loads(line)
         try:
-            if command["do"] == "requests":
-                result: Any = {"requests": checked.requests[:]}
+            if command["do"] == "requests" and "path" in command:
+                result: Any = checked.seen(command["path"], command["after"])
+            elif command["do"] == "fail":
+                with checked.lock:  # of several about the same, the last counts
+                    checked.failures = [one for one in checked.failures if one["match"] != command["match"]]
+                    checked.failures.append({"skip": 0} | command)
+                result = {}
+            elif command["do"] == "unspent":
+                with checked.lock:
+                    left = [one for one in checked.failures if one["match"] == {"path": command["path"]}]
+                    checked.failures = [one for one in checked.failures if one not in left]
+                result = {"unspent": len(left)}
+            elif command["do"] == "requests":
+                result = {"requests": checked.requests[:]}
                 checked.requests.clear()
             elif command["do"] == "wrong":
                 result = {"wrong": checked.wrong}

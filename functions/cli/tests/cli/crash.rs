@@ -5,6 +5,7 @@
 
 use std::{
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -22,8 +23,19 @@ use super::{Place, code, text};
 
 const KEY: &str = "1c5de8e1-f68d-6a17-e0d2-ec259c42768c";
 
+/// Where what is fixed is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum In {
+    Azure,
+    Aws,
+}
+
 struct Crashing {
     place: Place,
+    cloud: In,
+    served: &'static Served,
+    /// What its requests have in their path.
+    path: String,
     /// Where its store is, if not in a file.
     server: Option<Fresh>,
     environment: Vec<(String, String)>,
@@ -42,22 +54,12 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 impl Crashing {
     /// A storage account that should be fixed, known to Amend and released.
     fn new(kind: Kind) -> Self {
-        Self::with(kind, "approve")
+        Self::with(kind, In::Azure, "approve")
     }
 
-    /// The same, where that much is done by itself.
-    fn with(kind: Kind, most: &str) -> Self {
-        let azure = Served::azure();
-        let made = azure.ask(&json!({ "do": "make", "fix": "azure.storage.secure-transfer", "case": "bad" }));
-        let resource = made["resource"].as_str().expect("a resource").to_owned();
-        let row = json!({ "id": resource, "name": "st", "type": "microsoft.storage/storageaccounts", "tags": {} });
-        azure.ask(&json!({ "do": "graph", "table": "resources", "rows": [row] }));
+    /// The same, or a bucket, where that much is done by itself.
+    fn with(kind: Kind, cloud: In, most: &str) -> Self {
         let place = Place::new();
-        let state =
-            json!({ "resourceId": resource, "complianceState": "Compliant", "policyDefinitionAction": "audit" });
-        let id = format!("{resource}/providers/microsoft.policyinsights/policystates/audit");
-        let row = json!({ "id": id, "type": "microsoft.policyinsights/policystates", "properties": state });
-        azure.ask(&json!({ "do": "graph", "table": "policyresources", "rows": [row] }));
         let config =
             format!("version: 1\nrules: rules.yaml\nremediate: {{ most: {most} }}\nguards: {{ new_for: 0d }}\n");
         place.write("amend.yaml", &config);
@@ -65,30 +67,22 @@ impl Crashing {
             "rules.yaml",
             "version: 1\nrules: [{ id: all, priority: 1, owner: a@example.org, due: 7d, fix: enforce }]\n",
         );
-        let report = json!({
-            "type": "Microsoft.Security/assessments", "name": KEY,
-            "id": format!("{resource}/providers/Microsoft.Security/assessments/{KEY}"),
-            "properties": {
-                "displayName": "Secure transfer to storage accounts should be enabled",
-                "resourceDetails": { "source": "Azure", "id": resource },
-                "status": { "code": "Unhealthy", "statusChangeDate": "2026-01-02T03:04:05Z" },
-                "metadata": { "severity": "High" },
-            },
-        });
+        let (served, resource, report, mut environment) = match cloud {
+            In::Azure => account(),
+            In::Aws => bucket(),
+        };
         place.write("report.json", &report.to_string());
-        let url = azure.url();
-        let environment = [
-            ("AMEND__CLOUDS__AZURE__DANGEROUS_ENDPOINT", url.clone()),
-            ("IDENTITY_ENDPOINT", format!("{url}/msi/token")),
-            ("IDENTITY_HEADER", "the-header-of-the-tests".to_owned()),
-        ];
-        let mut environment = environment.map(|(name, value)| (name.to_owned(), value)).to_vec();
         let server = (kind != Kind::Sqlite).then(|| block_on(Fresh::new(kind)));
         if let Some(server) = &server {
-            environment.push(("AMEND__STORE__URL".into(), places::url(&server.database(), None)));
-            environment.push(("AMEND__STORE__KEYS".into(), places::KEY.into()));
+            environment.push(("AMEND__STORE__URL", places::url(&server.database(), None)));
+            environment.push(("AMEND__STORE__KEYS", places::KEY.into()));
         }
-        let crashing = Self { place, server, environment, resource, writes: 0, seen: 0, kills: 0 };
+        let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let path = match cloud {
+            In::Azure => format!("^{resource}($|/)"),
+            In::Aws => resource.trim_start_matches("arn:aws:s3:::").to_owned(),
+        };
+        let crashing = Self { place, cloud, served, path, server, environment, resource, writes: 0, seen: 0, kills: 0 };
         crashing.amend(&["import", "report.json"]);
         crashing.amend(&["backlog", "release", "--rule", "all", "--limit", "1"]);
         crashing
@@ -119,11 +113,8 @@ impl Crashing {
     /// Runs a command and kills it at its `nth` call of the cloud, which is done or not. Returns whether
     /// it came that far.
     fn killed_at(&mut self, arguments: &[&str], nth: usize, applied: bool) -> bool {
-        let azure = Served::azure();
-        let path = format!("{}($|/)", self.resource);
-        azure.ask(
-            &json!({ "do": "fail", "match": { "path": path }, "with": { "hang": 1, "applied": applied }, "skip": nth }),
-        );
+        let with = json!({ "hang": 1, "applied": applied });
+        self.served.ask(&json!({ "do": "fail", "match": { "path": self.path }, "with": with, "skip": nth }));
         let mut child = self.start(arguments);
         let begun = Instant::now();
         let killed = loop {
@@ -146,11 +137,14 @@ impl Crashing {
 
     /// Looks at what reached the cloud. Returns whether a call hangs that did not before.
     fn look(&mut self) -> bool {
-        let path = format!("^{}($|/)", self.resource);
-        let new = Served::azure().ask(&json!({ "do": "requests", "path": path, "after": self.seen }));
+        let new = self.served.ask(&json!({ "do": "requests", "path": self.path, "after": self.seen }));
         let requests = new["requests"].as_array().expect("requests");
         let hangs = requests.iter().any(|one| one["failure"].get("hang").is_some());
-        let did = |one: &&Value| one["method"] == "PATCH" && one["failure"].get("applied") != Some(&json!(false));
+        let writes = match self.cloud {
+            In::Azure => |one: &Value| one["method"] == "PATCH",
+            In::Aws => |one: &Value| one["method"] == "PUT",
+        };
+        let did = |one: &&Value| writes(one) && one["failure"].get("applied") != Some(&json!(false));
         self.writes += requests.iter().filter(did).count();
         self.seen = usize::try_from(new["seen"].as_u64().expect("a number")).expect("few");
         hangs
@@ -174,8 +168,8 @@ impl Crashing {
     fn sweep_until_set(&self) {
         let begun = Instant::now();
         while self.remediations().first().is_none_or(|r| r["state"] != "set") {
-            assert!(begun.elapsed() < Duration::from_secs(90), "{}", self.amend(&["work", "--format", "json"]));
-            std::thread::sleep(Duration::from_millis(200));
+            assert!(begun.elapsed() < Duration::from_secs(180), "{}", self.amend(&["work", "--format", "json"]));
+            std::thread::sleep(Duration::from_secs(2));
             self.time_passes();
             self.amend(&["sweep"]);
         }
@@ -197,8 +191,18 @@ impl Crashing {
         let verified: Value =
             serde_json::from_str(&self.amend(&["audit", "verify", "--format", "json"])).expect("JSON");
         assert!(verified["records"].as_u64().is_some_and(|records| records >= 6), "{verified}");
-        let state = Served::azure().ask(&json!({ "do": "sdk", "resource": self.resource }));
-        assert_eq!(state[&self.resource]["properties"]["supportsHttpsTrafficOnly"], true);
+        match self.cloud {
+            In::Azure => {
+                let state = self.served.ask(&json!({ "do": "sdk", "resource": self.resource }));
+                assert_eq!(state[&self.resource]["properties"]["supportsHttpsTrafficOnly"], true);
+            }
+            In::Aws => {
+                let with = json!({ "Bucket": self.path });
+                let call = json!({ "do": "call", "service": "s3", "method": "get_bucket_policy", "with": with });
+                let policy = self.served.ask(&call);
+                assert!(policy["Policy"].as_str().is_some_and(|text| text.contains("aws:SecureTransport")), "{policy}");
+            }
+        }
     }
 
     /// The leases of the dead have run out.
@@ -227,45 +231,117 @@ impl Crashing {
     }
 }
 
+type Subject = (&'static Served, String, Value, Vec<(&'static str, String)>);
+
+/// A storage account, what is reported of it, and what is needed to reach it.
+fn account() -> Subject {
+    let azure = Served::azure();
+    let made = azure.ask(&json!({ "do": "make", "fix": "azure.storage.secure-transfer", "case": "bad" }));
+    let resource = made["resource"].as_str().expect("a resource").to_owned();
+    let row = json!({ "id": resource, "name": "st", "type": "microsoft.storage/storageaccounts", "tags": {} });
+    azure.ask(&json!({ "do": "graph", "table": "resources", "rows": [row] }));
+    let state = json!({ "resourceId": resource, "complianceState": "Compliant", "policyDefinitionAction": "audit" });
+    let id = format!("{resource}/providers/microsoft.policyinsights/policystates/audit");
+    let row = json!({ "id": id, "type": "microsoft.policyinsights/policystates", "properties": state });
+    azure.ask(&json!({ "do": "graph", "table": "policyresources", "rows": [row] }));
+    let report = json!({
+        "type": "Microsoft.Security/assessments", "name": KEY,
+        "id": format!("{resource}/providers/Microsoft.Security/assessments/{KEY}"),
+        "properties": {
+            "displayName": "Secure transfer to storage accounts should be enabled",
+            "resourceDetails": { "source": "Azure", "id": resource },
+            "status": { "code": "Unhealthy", "statusChangeDate": "2026-01-02T03:04:05Z" },
+            "metadata": { "severity": "High" },
+        },
+    });
+    let url = azure.url();
+    let environment = vec![
+        ("AMEND__CLOUDS__AZURE__DANGEROUS_ENDPOINT", url.clone()),
+        ("IDENTITY_ENDPOINT", format!("{url}/msi/token")),
+        ("IDENTITY_HEADER", "the-header-of-the-tests".to_owned()),
+    ];
+    (azure, resource, report, environment)
+}
+
+/// A bucket in moto, the same way.
+fn bucket() -> Subject {
+    let aws = Served::moto();
+    let made = aws.ask(&json!({ "do": "make", "fix": "aws.s3.require-tls", "case": "bad" }));
+    let resource = made["resource"].as_str().expect("a resource").to_owned();
+    let at = "2026-01-02T03:04:05Z";
+    let report = json!({
+        "SchemaVersion": "2018-10-08", "Id": format!("{resource}/finding"), "AwsAccountId": "123456789012",
+        "ProductArn": "arn:aws:securityhub:eu-west-1::product/aws/securityhub", "Region": "eu-west-1",
+        "GeneratorId": "security-control/S3.5", "Types": ["Software and Configuration Checks"],
+        "CreatedAt": at, "UpdatedAt": at, "Severity": { "Label": "HIGH" },
+        "Title": "S3 general purpose buckets should require requests to use SSL", "Description": "plain HTTP",
+        "Resources": [{ "Type": "AwsS3Bucket", "Id": resource, "Region": "eu-west-1" }],
+        "Compliance": { "Status": "FAILED", "SecurityControlId": "S3.5" }, "RecordState": "ACTIVE",
+    });
+    let text = |name: &str| aws.hello[name].as_str().expect("a text").to_owned();
+    let environment = vec![
+        ("AMEND__CLOUDS__AWS__DANGEROUS_ENDPOINT", aws.url()),
+        ("AWS_ACCESS_KEY_ID", text("key")),
+        ("AWS_SECRET_ACCESS_KEY", text("secret")),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+    ];
+    (aws, resource, report, environment)
+}
+
 #[test]
 fn killed_anywhere_it_goes_on_and_does_everything_once() {
     let wanted = if long() { 500 } else { 40 };
-    let (mut kills, mut stores, mut seed) = (0, 0_usize, 0_usize);
-    while kills < wanted {
-        // A file and a server, in turn; asked first, or not.
-        let kind = if stores.is_multiple_of(2) { Kind::Sqlite } else { Kind::Postgres };
-        let asks = stores % 4 < 2;
-        let mut one = Crashing::with(kind, if asks { "approve" } else { "enforce" });
-        stores += 1;
-        // Planning and asking, then writing, then undoing: each killed at several of its calls.
-        let mut next = |most: usize| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            ((seed >> 33) % most, (seed >> 40) % 2 == 0)
-        };
-        for _ in 0..3 {
-            let (nth, applied) = next(5);
-            one.killed_at(&["sweep"], nth, applied);
-            one.time_passes();
+    let (kills, stores) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    // Where a write may be on its way still, the next look at it is a minute later: several at once.
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while kills.load(Ordering::SeqCst) < wanted {
+                    kills.fetch_add(killed_in_one(stores.fetch_add(1, Ordering::SeqCst)), Ordering::SeqCst);
+                }
+            });
         }
-        if asks {
-            one.amend(&["sweep"]);
-            let approval = one.approval();
-            assert_eq!(one.writes, 0);
-            one.amend(&approval.iter().map(String::as_str).collect::<Vec<_>>());
-        }
-        for _ in 0..8 {
-            let (nth, applied) = next(7);
-            one.killed_at(&["sweep"], nth, applied);
-            one.time_passes();
-        }
-        one.amend(&["sweep"]);
-        // What was interrupted in its last call is looked at again a little later.
-        one.sweep_until_set();
-        one.is_done();
-        kills += one.kills;
-    }
-    assert!(stores >= 4, "each kind of store was tried, asked and not");
+    });
+    assert!(stores.into_inner() >= 4, "each kind of store was tried, asked and not");
     assert_eq!(Served::azure().ask(&json!({ "do": "wrong" })), json!([]));
+    assert_eq!(Served::moto().ask(&json!({ "do": "wrong" })), json!({ "wrong": [] }));
+}
+
+/// Planning and asking, then writing: each killed at several of its calls. Returns how often it was.
+fn killed_in_one(number: usize) -> usize {
+    // A file and a server, in turn; asked first, or not; in Azure and in AWS.
+    let kind = if number.is_multiple_of(2) { Kind::Sqlite } else { Kind::Postgres };
+    let asks = number % 4 < 2;
+    let cloud = if number % 3 == 1 { In::Aws } else { In::Azure };
+    let mut one = Crashing::with(kind, cloud, if asks { "approve" } else { "enforce" });
+    let mut seed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut next = |most: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((seed >> 33) % most, (seed >> 40).is_multiple_of(2))
+    };
+    for _ in 0..3 {
+        let (nth, applied) = next(4);
+        one.killed_at(&["sweep"], nth, applied);
+        one.time_passes();
+    }
+    if asks {
+        one.served.ask(&json!({ "do": "unspent", "path": one.path }));
+        one.amend(&["sweep"]);
+        let approval = one.approval();
+        assert_eq!(one.writes, 0);
+        one.amend(&approval.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    for _ in 0..8 {
+        let (nth, applied) = next(6);
+        one.killed_at(&["sweep"], nth, applied);
+        one.time_passes();
+    }
+    one.served.ask(&json!({ "do": "unspent", "path": one.path }));
+    one.amend(&["sweep"]);
+    // What was interrupted in its last call is looked at again a little later.
+    one.sweep_until_set();
+    one.is_done();
+    one.kills
 }
 
 /// The disk fills up at some point of planning, approving and writing; later there is room again.
