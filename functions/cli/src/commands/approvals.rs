@@ -89,8 +89,8 @@ fn list(all: &[Remediation], output: Output) {
             ("what", 24, 60),
             ("resource", 16, 40),
             ("rule", 8, 24),
-            ("plan", 12, 12),
-            ("until (UTC)", 16, 16),
+            ("plan", 14, 14),
+            ("until (UTC)", 18, 18),
         ],
         &rows,
     );

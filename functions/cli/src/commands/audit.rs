@@ -154,7 +154,7 @@ fn table(records: &[Record], output: Output) {
             ("#", 4, 8),
             ("when (UTC)", 19, 19),
             ("who", 8, 20),
-            ("what", 16, 30),
+            ("what", 16, 32),
             ("resource", 20, 60),
             ("detail", 20, 60),
         ],

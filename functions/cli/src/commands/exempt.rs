@@ -105,7 +105,7 @@ async fn list(fixer: &Fixer, output: Output) -> Result<Exit, Failure> {
             ("exemption", 30, 30),
             ("on", 24, 60),
             ("of", 12, 40),
-            ("until (UTC)", 16, 16),
+            ("until (UTC)", 18, 18),
             ("state", 12, 30),
             ("asked by", 20, 60),
         ],

@@ -164,7 +164,7 @@ pub fn checks(checks: &[Check], output: Output) {
             Says::Wait { until } => (format!("wait until {}", until.strftime("%Y-%m-%d %H:%M")), Tone::Warn),
             Says::No => ("no".to_owned(), Tone::Alarm),
         };
-        output.line(&format!("    {:<11}{}  {}", check.guard, output.toned(tone, &format!("{word:<5}")), check.why));
+        output.line(&format!("    {:<19}{}  {}", check.guard, output.toned(tone, &format!("{word:<5}")), check.why));
     }
 }
 

@@ -82,7 +82,7 @@ pub async fn run(
                 ]
             })
             .collect();
-        output.table(&[("hold", 30, 30), ("on", 24, 60), ("until (UTC)", 16, 16), ("why", 20, 60)], &rows);
+        output.table(&[("hold", 30, 30), ("on", 24, 60), ("until (UTC)", 18, 18), ("why", 20, 60)], &rows);
     }
     Ok(Exit::Ok)
 }

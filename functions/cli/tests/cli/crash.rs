@@ -421,6 +421,9 @@ fn a_batch_is_shown_and_approved() {
     let shown = one.amend(&["approvals", "--rule", "all"]);
     let digest = shown.split("--plan ").nth(1).and_then(|rest| rest.split('`').next()).expect("a digest").to_owned();
     assert!(shown.contains("approve these 1 with `amend approve --rule all --plan "), "{shown}");
+    let id = one.remediations()[0]["id"].as_str().expect("an id").to_owned();
+    let whole = one.amend(&["approvals", &id]);
+    assert!(whole.contains("    defender-exemption pass   nobody exempted it in Defender"), "{whole}");
     let listed: Value =
         serde_json::from_str(&one.amend(&["approvals", "--fix", "azure.storage.secure-transfer", "--format", "json"]))
             .expect("JSON");
