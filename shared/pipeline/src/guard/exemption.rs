@@ -35,10 +35,6 @@ async fn of_azure(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Check {
         ends.and_then(|ends| ends.parse::<Timestamp>().ok()).is_none_or(|ends| ends > sight.now)
     };
     let active: Vec<&Value> = all.iter().filter(active).collect();
-    let name = |one: &Value| {
-        let title = one.get("properties").and_then(|properties| properties.get("displayName")?.as_str());
-        title.or(one.get("name").and_then(Value::as_str)).unwrap_or("without a name").to_owned()
-    };
     let partial = |one: &&&Value| {
         let references = one.get("properties").and_then(|properties| properties.get("policyDefinitionReferenceIds"));
         references.and_then(Value::as_array).is_some_and(|list| !list.is_empty())
@@ -51,6 +47,12 @@ async fn of_azure(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Check {
         }
         Some(one) => Check::new("exemption", Says::No, format!("the exemption `{}` covers it", name(one))),
     }
+}
+
+/// What people call an exemption.
+fn name(one: &Value) -> &str {
+    let title = one.get("properties").and_then(|properties| properties.get("displayName")?.as_str());
+    title.or(one.get("name").and_then(Value::as_str)).unwrap_or("without a name")
 }
 
 /// Whether somebody exempted it in Defender itself.
@@ -92,16 +94,9 @@ pub(super) async fn of_defender(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Ch
             one.get("properties")?.get("exemptionData")?.get("assignedAssessment")?.get("assessmentKey")?.as_str()?;
         Some(RecommendationKey::new("defender", key))
     };
-    let ours = |key: &RecommendationKey| {
-        sight.closes.contains(key) || sight.problem.findings.values().any(|finding| finding.key == *key)
-    };
-    let name = |one: &Value| {
-        let title = one.get("properties").and_then(|properties| properties.get("displayName")?.as_str());
-        title.or(one.get("name").and_then(Value::as_str)).unwrap_or("without a name").to_owned()
-    };
     let covering: Vec<(&Value, Option<RecommendationKey>)> =
         all.iter().filter(covers).map(|one| (one, assessment(one))).collect();
-    if let Some((one, _)) = covering.iter().find(|(_, key)| key.as_ref().is_some_and(ours)) {
+    if let Some((one, _)) = covering.iter().find(|(_, key)| key.as_ref().is_some_and(|key| sight.is_about(key))) {
         return Check::new(guard, Says::No, format!("the exemption `{}` of Defender covers it", name(one)));
     }
     // Which recommendations a standard holds is not known here.
@@ -133,9 +128,8 @@ async fn findings(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>, word: &str, source:
         return Check::new("exemption", Says::No, format!("what {source} says cannot be read"));
     };
     let ours = |one: &Assessment| {
-        let key = &one.recommendation.key;
-        let known = sight.closes.contains(key) || sight.problem.findings.values().any(|finding| finding.key == *key);
-        one.status.code == StatusCode::NotApplicable && resources.contains(&one.resource.id.as_str()) && known
+        let exempted = one.status.code == StatusCode::NotApplicable;
+        exempted && resources.contains(&one.resource.id.as_str()) && sight.is_about(&one.recommendation.key)
     };
     for item in &items {
         match item {

@@ -136,6 +136,13 @@ pub(crate) struct Sight<'a> {
     pub now: Timestamp,
 }
 
+impl Sight<'_> {
+    /// Whether a recommendation speaks of what would be changed.
+    fn is_about(&self, key: &RecommendationKey) -> bool {
+        self.closes.contains(key) || self.problem.findings.values().any(|finding| finding.key == *key)
+    }
+}
+
 /// What to count for a problem. The resource that is changed may be another than the one assessed.
 pub(crate) fn about<'a>(problem: &'a Problem, plan: &'a Plan, now: Timestamp) -> About<'a> {
     About {
