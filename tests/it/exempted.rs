@@ -81,12 +81,7 @@ async fn what_two_people_let_be_is_let_be() {
     bench.fixer.end_exemption(&asked.id, &ann()).await.expect("ended");
     bench.work().await;
     assert_eq!(bench.states(&subject).await, [State::Set]);
-    let all = bench.store().audit(0, 100).await.expect("read");
-    let told: Vec<String> = all
-        .iter()
-        .filter(|record| *record.entry.subject == *asked.id)
-        .map(|record| format!("{} {}", record.entry.who, record.entry.what))
-        .collect();
+    let told = bench.told(|entry| *entry.subject == *asked.id).await;
     let expected =
         ["ann exemption.asked", "bob exemption.approved", "amend exemption.ends-soon", "ann exemption.ended"];
     assert_eq!(told, expected);
@@ -143,6 +138,17 @@ async fn where_people_have_names_only_they_answer() {
         let refused = bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect_err("refused");
         assert_eq!(refused.code(), "no-name");
     }
+    let wanted = Wanted {
+        on: subject.resource.to_lowercase(),
+        setting: None,
+        category: Category::Mitigated,
+        why: "x".into(),
+        until: moment("2026-11-25T12:00:00Z"),
+    };
+    let asked = bench.fixer.exempt(wanted, &ann()).await.expect("asked for");
+    let refused = bench.fixer.end_exemption(&asked.id, &Person::local()).await.expect_err("refused");
+    assert_eq!(refused.code(), "no-name", "what protects is not taken away by nobody");
+    bench.fixer.end_exemption(&asked.id, &ann()).await.expect("taken back");
     silent(&bench, &subject).await;
     let answer = Answered::yes(ann());
     bench.fixer.answer(&r.id, &r.plan.digest, &answer).await.expect("approved");
@@ -205,6 +211,31 @@ async fn what_is_suppressed_in_security_hub_is_let_be() {
             assert_eq!(bench.states(&subject).await, [State::Set], "{name}");
             let checks = bench.remediations(&subject).await.remove(0).checks;
             assert!(checks.iter().all(|check| check.says == Says::Pass), "{name}: {checks:?}");
+        }
+    }
+}
+
+/// Security Hub has one code for being off and for what the caller may not do.
+#[tokio::test]
+async fn security_hub_that_is_off_suppresses_nothing_and_one_that_refuses_may() {
+    let aws = Served::moto();
+    for (message, off) in [
+        ("Account 123456789012 is not subscribed to AWS Security Hub", true),
+        ("The account doesn't have permission to perform this action", false),
+    ] {
+        let subject = Subject::make("aws.s3.require-tls", "bad");
+        let bench = bench_on(Cloud::Aws, aws, "enforce", Mode::Enforce).await;
+        *bench.cloud.refused.lock().expect("nobody panics") =
+            Some(["securityhub:GetFindings", "InvalidAccessException", message]);
+        bench.inner.accept(Form::Plain, &asff(&subject, "S3.5", "NEW").to_string()).await;
+        let (_, after) = bench.fixer.work(None).await.expect("the store answers").expect("something is due");
+        bench.work().await;
+        if off {
+            assert_eq!(bench.states(&subject).await, [State::Set], "{message}");
+        } else {
+            let After::Parked { why } = after else { panic!("{after:?}") };
+            assert!(why.starts_with("exemption: suppressed findings cannot be read"), "{why}");
+            assert_eq!(bench.all_writes(), 0, "{message}");
         }
     }
 }
@@ -333,7 +364,7 @@ async fn what_is_exempted_in_defender_is_let_be() {
     assert_eq!(free.states(&subject).await, [State::Set]);
     let subject = storage();
     let refused = bench("enforce", Mode::Enforce).await;
-    *refused.cloud.refused.lock().expect("nobody panics") = Some("standardAssignments");
+    *refused.cloud.refused.lock().expect("nobody panics") = Some(["standardAssignments", "AuthorizationFailed", "no"]);
     let After::Parked { why } = refused.after(&subject).await else { panic!("parked") };
     assert!(why.starts_with("defender-exemption: standard assignments cannot be read"), "{why}");
     silent(&refused, &subject).await;

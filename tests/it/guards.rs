@@ -263,15 +263,7 @@ async fn a_person_holds_a_resource_or_an_account() {
         // It is due again at once.
         bench.work().await;
         assert_eq!(bench.states(&subject).await, [State::Set]);
-        let told: Vec<String> = bench
-            .store()
-            .audit(0, 10)
-            .await
-            .expect("read")
-            .iter()
-            .map(|r| format!("{} {}", r.entry.who, r.entry.what))
-            .take(2)
-            .collect();
+        let told: Vec<String> = bench.told(|_| true).await.into_iter().take(2).collect();
         assert_eq!(told, ["ann hold", "bob release"]);
     }
 }
@@ -515,7 +507,8 @@ async fn just_in_time_access_is_waited_for() {
     let subject = machine();
     let bench = bench("enforce", Mode::Enforce).await.guarded(mild());
     // The subscription is everybody's here: no other test is to be refused.
-    *bench.cloud.refused.lock().expect("nobody panics") = Some("jitNetworkAccessPolicies");
+    *bench.cloud.refused.lock().expect("nobody panics") =
+        Some(["jitNetworkAccessPolicies", "AuthorizationFailed", "no"]);
     bench.inner.accept(Form::Plain, &report(&subject).text()).await;
     let (_, after) = bench.fixer.work(None).await.expect("the store answers").expect("something is due");
     let After::Parked { why } = after else { panic!("{after:?}") };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use amend_cloud::{CallError, Place};
 use amend_domain::{
     Cloud,
-    audit::Broken,
+    audit::{Broken, Entry},
     plan::{Remediation, State},
     rule::Mode,
     work::{After, Stop, Work},
@@ -105,6 +105,13 @@ impl Bench {
         written.iter().filter(|id| **id == subject.resource.to_lowercase()).count()
     }
 
+    /// Who did what, of what stands in the trail about this.
+    pub async fn told(&self, about: impl Fn(&Entry) -> bool) -> Vec<String> {
+        let records = self.store().audit(0, 100).await.expect("read");
+        let entries = records.iter().map(|record| &record.entry).filter(|entry| about(entry));
+        entries.map(|entry| format!("{} {}", entry.who, entry.what)).collect()
+    }
+
     /// How many writes were sent at all.
     pub fn all_writes(&self) -> usize {
         self.cloud.written.lock().expect("nobody panics").len()
@@ -179,8 +186,8 @@ pub(crate) fn tag(subject: &Subject, tags: Value) {
 pub(crate) struct Counted {
     inner: Arc<dyn amend_cloud::Cloud>,
     written: Mutex<Vec<String>>,
-    /// What a call holds in its name that is refused.
-    pub refused: Mutex<Option<&'static str>>,
+    /// What a call holds in its name that is refused, and with which code and message.
+    pub refused: Mutex<Option<[&'static str; 3]>>,
 }
 
 #[async_trait]
@@ -190,9 +197,9 @@ impl amend_cloud::Cloud for Counted {
             self.written.lock().expect("nobody panics").push(args["id"].as_str().unwrap_or_default().to_lowercase());
         }
         let refused = *self.refused.lock().expect("nobody panics");
-        if refused.is_some_and(|part| call.name().contains(part)) {
-            let (code, message) = ("AuthorizationFailed".into(), "no".into());
-            return Err(CallError::Refused { call: call.name(), code, message, status: 403, request_id: None });
+        if let Some([_, code, message]) = refused.filter(|[part, ..]| call.name().contains(part)) {
+            let (call, code, message) = (call.name(), code.into(), message.into());
+            return Err(CallError::Refused { call, code, message, status: 403, request_id: None });
         }
         self.inner.call(place, call, args).await
     }
@@ -392,15 +399,8 @@ async fn nothing_is_sent_while_everything_is_stopped() {
     bench.inner.clock.set("2026-11-20T12:10:00Z");
     bench.work().await;
     assert_eq!(bench.states(&subject).await, [State::Set]);
-    let switched: Vec<String> = bench
-        .store()
-        .audit(0, 100)
-        .await
-        .expect("read")
-        .iter()
-        .map(|r| format!("{} {}", r.entry.who, r.entry.what))
-        .filter(|text| !text.contains("remediation"))
-        .collect();
+    let switched: Vec<String> =
+        bench.told(|_| true).await.into_iter().filter(|text| !text.contains("remediation")).collect();
     // Also whoever stopped what was stopped.
     assert_eq!(switched, ["ann stop", "bob stop", "ann resume", "ann stop", "bob resume"]);
 }

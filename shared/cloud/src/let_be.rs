@@ -50,9 +50,7 @@ pub async fn read(
     for _ in 0..MOST_PAGES {
         let mut answer = match cloud.call(place, &found, &args).await {
             // Where Security Hub is off, nobody suppressed anything.
-            Err(error) if name == CloudName::Aws && error.refused_code() == Some("InvalidAccessException") => {
-                return Ok(None);
-            }
+            Err(error) if name == CloudName::Aws && is_off(&error) => return Ok(None),
             answer => answer?,
         };
         match answer.get_mut(list).map(Value::take) {
@@ -71,6 +69,12 @@ pub async fn read(
         }
     }
     Err(unreadable(call, "its pages do not end"))
+}
+
+/// Whether Security Hub says that it is off. It has one code for that and for what a caller may not do.
+fn is_off(error: &CallError) -> bool {
+    let CallError::Refused { code, message, .. } = error else { return false };
+    code == "InvalidAccessException" && message.contains("not subscribed")
 }
 
 fn unreadable(call: &str, reason: &str) -> CallError {

@@ -97,8 +97,11 @@ impl Fixer {
     /// Ends an exemption before its time, or takes back that it was asked for. What it held back is due.
     ///
     /// # Errors
-    /// When it is not there.
+    /// When it is not there, or people have names and it is not known who ends it.
     pub async fn end_exemption(&self, id: &str, by: &Person) -> Result<Exemption, PipelineError> {
+        if self.limits.named {
+            self.must_be_named(by)?;
+        }
         let exemption = self.find_exemption(id).await?;
         self.store().end_exemption(&exemption.id, by.name(), self.now()).await?.ok_or_else(|| missing(id))
     }

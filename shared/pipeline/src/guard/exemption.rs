@@ -1,5 +1,5 @@
-//! What people let be where the clouds keep it: policy exemptions of Azure, findings that are suppressed in
-//! Security Hub or muted in Security Command Center. Read live, as the status of an assessment may lag a day.
+//! What people let be where the clouds keep it: policy exemptions of Azure, exemptions of Defender, findings that
+//! are suppressed in Security Hub or muted in Security Command Center. Read live, as an assessment may lag a day.
 
 use amend_cloud::{Place, let_be};
 use amend_domain::{AccountId, Assessment, RecommendationKey, Source, StatusCode, TenantId};
