@@ -269,6 +269,68 @@ async fn a_person_holds_a_resource_or_an_account() {
 }
 
 #[tokio::test]
+async fn a_person_holds_all_that_bear_a_tag() {
+    let hold = |on: &str| Hold {
+        id: "h-1".into(),
+        on: on.into(),
+        until: moment("2026-11-25T00:00:00Z"),
+        by: "ann".into(),
+        at: moment("2026-11-20T12:00:00Z"),
+        why: "audit".into(),
+    };
+    for (on, held) in [
+        ("tag:team", true),
+        ("tag:Team=payments", true),
+        ("tag:team=Payments", false),
+        ("tag:payments", false),
+        ("tag:tea", false),
+    ] {
+        let subject = storage();
+        tag(&subject, json!({ "team": "payments" }));
+        let bench = bench("enforce", Mode::Enforce).await;
+        let hold = hold(on);
+        bench.store().hold(&hold).await.expect("held");
+        let after = bench.after(&subject).await;
+        if held {
+            assert_eq!(after, After::Held { at: hold.until, why: format!("hold: ann holds {on}: audit") });
+            silent(&bench, &subject).await;
+            // Also not by hand.
+            let problem = bench.store().problems(&amend_store::Filter::default()).await.expect("listed").remove(0);
+            let plan = bench.fixer.plan_problem(&problem, &serde_json::Map::new()).await.expect("planned");
+            let refused = bench.fixer.begin(plan, "ada").await.expect_err("held").to_string();
+            assert!(refused.ends_with("is held until 2026-11-25 00:00 UTC by ann: audit"), "{refused}");
+            bench.store().end_hold("h-1", "bob", hold.at).await.expect("ended").expect("it was there");
+        }
+        // Where it is not held, or not any more, it is done.
+        bench.work().await;
+        assert_eq!(bench.states(&subject).await, [State::Set], "{on}");
+    }
+    // Nobody knows whether it bears it: by itself a person is asked, and by hand it is refused.
+    let unknown = Subject::make("azure.storage.secure-transfer", "bad");
+    let bench = bench("enforce", Mode::Enforce).await;
+    bench.store().hold(&hold("tag:team")).await.expect("held");
+    bench.after(&unknown).await;
+    silent(&bench, &unknown).await;
+    let r = bench.remediations(&unknown).await.remove(0);
+    assert_eq!(r.state, State::AwaitingApproval);
+    let check = r.checks.iter().find(|check| &*check.guard == "hold").expect("asked");
+    assert_eq!(check.says, Says::Ask);
+    assert!(check.why.starts_with("ann holds tag:team, and its tags cannot be read: "), "{}", check.why);
+    let other = refused_by_hand(&bench, Subject::make("azure.storage.secure-transfer", "bad")).await;
+    assert!(other.contains(" may be held until 2026-11-25 00:00 UTC by ann: audit (the hold is on tag:team, and its tags cannot be read: "), "{other}");
+}
+
+/// What is said to a person who fixes this by hand.
+async fn refused_by_hand(bench: &Bench, subject: Subject) -> String {
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    let name = subject.resource.to_lowercase();
+    let all = bench.store().problems(&amend_store::Filter::default()).await.expect("listed");
+    let problem = all.into_iter().find(|problem| problem.resource.id.as_str() == name).expect("reported");
+    let plan = bench.fixer.plan_problem(&problem, &serde_json::Map::new()).await.expect("planned");
+    bench.fixer.begin(plan, "ada").await.expect_err("held").to_string()
+}
+
+#[tokio::test]
 async fn what_was_undone_is_left_alone_and_what_comes_back_is_for_a_person() {
     let (undone, fighting) = (storage(), storage());
     let bench = bench("enforce", Mode::Enforce).await;

@@ -93,9 +93,9 @@ pub enum Command {
         #[arg(long, value_parser = said)]
         why: String,
     },
-    /// Has nothing done about a resource or an account until a day, by itself or by `amend fix`.
+    /// Has nothing done about a resource, an account, or all with a tag, until a day, by itself or by `amend fix`.
     Hold {
-        /// The resource or account, by its id.
+        /// The resource or account, by its id; or `tag:key`, `tag:key=value`.
         #[arg(required_unless_present_any = ["list", "end"], requires = "until", requires = "why")]
         id: Option<String>,
         /// How long: `14d`.

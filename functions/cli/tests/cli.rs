@@ -646,6 +646,8 @@ fn a_hold_is_said_listed_and_ended() {
     for (arguments, expected) in [
         (&["hold", "--end", "h-none"][..], "there is no hold `h-none`"),
         (&["hold", "payments", "--for", "14d", "--why", "x"], "is no resource and no account"),
+        (&["hold", "tag:", "--for", "14d", "--why", "x"], "`tag:` names no tag"),
+        (&["hold", "tag:team=", "--for", "14d", "--why", "x"], "`tag:team=` names no tag"),
         (&["hold", "aws:111122223333", "--for", "soon", "--why", "x"], "is no length of time"),
         (&["hold", "aws:111122223333", "--for", "14d"], "--why"),
         (&["hold", "aws:111122223333", "--for", "0d", "--why", "x"], "a hold of no time holds nothing"),

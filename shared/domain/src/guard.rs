@@ -59,7 +59,7 @@ pub struct Tally {
     pub failed: u64,
     /// What was begun by itself to be written.
     pub begun: Begun,
-    /// Holds that cover the resource.
+    /// Holds that cover the resource or its account, and all that are on tags: which it bears is not known here.
     pub holds: Vec<Hold>,
     /// Exemptions of Amend's own that cover the setting there, approved or not.
     pub exemptions: Vec<Exemption>,
@@ -99,12 +99,12 @@ impl Budget {
     }
 }
 
-/// Nothing is done about a resource or an account until a day: a person said so.
+/// Nothing is done about a resource, an account, or all with a tag, until a day: a person said so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// Its id: `h-` and 26 characters.
     pub id: Box<str>,
-    /// The resource or account, by its canonical id.
+    /// The resource or account, by its canonical id; or `tag:key`, `tag:key=value`.
     pub on: Box<str>,
     /// Until when.
     pub until: Timestamp,
@@ -115,6 +115,18 @@ pub struct Hold {
     /// Why.
     pub why: Box<str>,
 }
+
+impl Hold {
+    /// The key of the tag that it is on, and its value, where only that one counts.
+    #[must_use]
+    pub fn tag(&self) -> Option<(&str, Option<&str>)> {
+        let tag = self.on.strip_prefix(TAG)?;
+        Some(tag.split_once('=').map_or((tag, None), |(key, value)| (key, Some(value))))
+    }
+}
+
+/// What a hold on a tag begins with.
+pub const TAG: &str = "tag:";
 
 /// What is asked about.
 #[derive(Clone, Copy, Debug)]

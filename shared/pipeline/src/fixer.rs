@@ -336,8 +336,12 @@ impl Fixer {
         let about = About { setting: &plan.fix, assessed, changed: resource, account, rule: None, since: now, now };
         let tally = self.store.tally(&about).await?;
         let resource = resource.to_owned();
-        if let Some(hold) = tally.holds.into_iter().max_by_key(|hold| hold.until) {
-            return Err(PipelineError::Held { resource, hold: Box::new(hold) });
+        let tagged = match tally.holds.iter().any(|hold| hold.tag().is_some()) {
+            true => guard::Tagged::read(&plan.at, None, &*self.facts, now).await,
+            false => guard::Tagged::default(),
+        };
+        if let Some((hold, unread)) = guard::holding(&tally.holds, &tagged) {
+            return Err(PipelineError::Held { resource, unread, hold: Box::new(hold.clone()) });
         }
         let approved = tally.exemptions.into_iter().filter(|exemption| exemption.approved.is_some());
         match approved.max_by_key(|exemption| exemption.until) {

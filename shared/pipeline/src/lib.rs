@@ -96,10 +96,12 @@ pub enum PipelineError {
         id: String,
     },
     /// Somebody holds a resource.
-    #[error("`{resource}` is held until {until} by {by}: {why}", until = hold.until.strftime("%Y-%m-%d %H:%M UTC"), by = hold.by, why = hold.why)]
+    #[error("{}", held(resource, hold, unread.as_deref()))]
     Held {
         /// The resource.
         resource: String,
+        /// Why it is not known whether the hold is on it, where that is so.
+        unread: Option<String>,
         /// The hold.
         hold: Box<amend_domain::guard::Hold>,
     },
@@ -169,6 +171,15 @@ pub enum WhatNow {
     Park,
     /// It is recorded and will not be tried again.
     Refuse,
+}
+
+fn held(resource: &str, hold: &amend_domain::guard::Hold, unread: Option<&str>) -> String {
+    let until = hold.until.strftime("%Y-%m-%d %H:%M UTC");
+    let said = |word| format!("`{resource}` {word} held until {until} by {}: {}", hold.by, hold.why);
+    match unread {
+        None => said("is"),
+        Some(unread) => format!("{} (the hold is on {}, and {unread})", said("may be"), hold.on),
+    }
 }
 
 impl PipelineError {

@@ -289,8 +289,8 @@ pub(crate) const BEGUN: &str = "SELECT CAST(COALESCE(SUM(reach), 0) AS BIGINT), 
     WHERE mode = 'enforce' AND (begun >= $1 OR state = 'planned') AND state NOT IN ('superseded', 'blocked')";
 
 pub(crate) const HOLDS_ON: &str = "SELECT body FROM holds WHERE (held IN ($1, $2, $3) \
-    OR substr($1, 1, length(held) + 1) = held || '/' OR substr($2, 1, length(held) + 1) = held || '/') \
-    AND until > $4 ORDER BY id";
+    OR substr($1, 1, length(held) + 1) = held || '/' OR substr($2, 1, length(held) + 1) = held || '/' \
+    OR held LIKE 'tag:%') AND until > $4 ORDER BY id";
 
 pub(crate) const LIST_HOLDS: &str = "SELECT body FROM holds WHERE until > $1 ORDER BY until, id";
 

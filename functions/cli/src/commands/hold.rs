@@ -1,6 +1,10 @@
-//! `amend hold`: nothing is done about a resource or an account until a day.
+//! `amend hold`: nothing is done about a resource, an account, or all with a tag, until a day.
 
-use amend_domain::{ResourceId, ScopeId, Timeframe, guard::Hold, ports::Ids as _};
+use amend_domain::{
+    ResourceId, ScopeId, Timeframe,
+    guard::{Hold, TAG},
+    ports::Ids as _,
+};
 use amend_pipeline::{Config, system::UlidIds};
 use amend_store::Store as _;
 use serde_json::json;
@@ -46,7 +50,7 @@ pub async fn run(
         }
         let hold = Hold {
             id: format!("h-{}", UlidIds::default().next(now)).into(),
-            on: canonical(on)?.into(),
+            on: if on.starts_with(TAG) { tag(on)? } else { canonical(on)? }.into(),
             until: time.after(now),
             by: config.who.name().into(),
             at: now,
@@ -85,6 +89,17 @@ pub async fn run(
         output.table(&[("hold", 30, 30), ("on", 24, 60), ("until (UTC)", 18, 18), ("why", 20, 60)], &rows);
     }
     Ok(Exit::Ok)
+}
+
+/// `tag:key` or `tag:key=value`, as it was written.
+fn tag(text: &str) -> Result<String, Failure> {
+    let tag = text.strip_prefix(TAG).unwrap_or(text);
+    let (key, value) = tag.split_once('=').unwrap_or((tag, "any"));
+    if key.is_empty() || value.is_empty() || [key, value].iter().any(|part| part.trim() != *part) {
+        let hint = "write `tag:team`, or `tag:team=payments` where only that value counts";
+        return Err(Failure::new(format!("`{text}` names no tag"), None, Some(hint)));
+    }
+    Ok(text.to_owned())
 }
 
 /// The one form of a resource's or an account's id.

@@ -4,17 +4,16 @@
 
 mod azure;
 mod exemption;
+mod tagged;
 mod written;
 
 use std::sync::Arc;
 
 use amend_cloud::{CallError, Cloud, FactSource, Place};
 use amend_domain::{
-    Cloud as CloudName, Problem, RecommendationKey, Resource,
-    facts::Need,
+    Cloud as CloudName, Problem, RecommendationKey,
     guard::{About, Begun, Budget, Check, Says, Tally},
     plan::{Plan, Remediation, State},
-    thing::Thing,
 };
 use amend_models::Call;
 use cronexpr::parse_crontab;
@@ -22,6 +21,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::advance::add;
+
+pub(crate) use tagged::{Tagged, holding};
 
 /// What the guards go by. The defaults are small.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,7 +161,6 @@ pub(crate) fn about<'a>(problem: &'a Problem, plan: &'a Plan, now: Timestamp) ->
 pub(crate) async fn ask(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>, facts: &dyn FactSource) -> Vec<Check> {
     let mut checks = vec![
         freeze(sight),
-        hold(sight),
         own_exemption(sight),
         undone(sight),
         settled(sight),
@@ -169,15 +169,18 @@ pub(crate) async fn ask(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>, facts: &dyn F
         surge(sight),
         budget(sight),
     ];
-    let (exemption, defender, lock, just_in_time, policy, change, managed) = tokio::join!(
+    let plan = sight.plan;
+    let (exemption, defender, lock, just_in_time, policy, change, tagged) = tokio::join!(
         exemption::ask(sight, cloud),
         exemption::of_defender(sight, cloud),
         azure::lock(sight, cloud),
         azure::just_in_time(sight, cloud),
         azure::policy(sight, cloud),
         written::last(sight, cloud),
-        managed(sight, facts)
+        Tagged::read(&plan.at, Some(&sight.problem.resource), facts, sight.now)
     );
+    checks.insert(1, tagged::hold(sight, &tagged));
+    let managed = tagged::managed(sight, &tagged);
     checks.extend([exemption, defender, lock, just_in_time, policy, managed]);
     checks.extend(written::ask(sight, &change));
     checks
@@ -192,15 +195,6 @@ fn freeze(sight: &Sight<'_>) -> Check {
     match frozen.max_by_key(|(until, _)| *until) {
         Some((until, freeze)) => Check::new("freeze", Says::Wait { until }, freeze.why.as_str()),
         None => pass("freeze", "no freeze window is open"),
-    }
-}
-
-fn hold(sight: &Sight<'_>) -> Check {
-    match sight.tally.holds.iter().max_by_key(|hold| hold.until) {
-        Some(hold) => {
-            Check::new("hold", Says::Wait { until: hold.until }, format!("{} holds {}: {}", hold.by, hold.on, hold.why))
-        }
-        None => pass("hold", "nobody holds it"),
     }
 }
 
@@ -306,56 +300,5 @@ async fn list(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>, call: &str, id: &str) -
     match answer.get_mut("value").map(Value::take) {
         Some(Value::Array(values)) => Ok(values),
         _ => Err(CallError::Unreadable { call: call.to_owned(), reason: "it is no list".into() }),
-    }
-}
-
-/// Tags that tools put on what they manage, with the values that say otherwise.
-const MANAGED: [&str; 7] = [
-    "aws:cloudformation:stack-id",
-    "goog-terraform-provisioned",
-    "iac",
-    "managed-by",
-    "managed_by",
-    "managedby",
-    "terraform",
-];
-const NOT_MANAGED: [&str; 6] = ["", "false", "no", "none", "manual", "portal"];
-
-async fn managed(sight: &Sight<'_>, facts: &dyn FactSource) -> Check {
-    let at = &sight.plan.at;
-    let changed = Resource {
-        id: at.resource.clone(),
-        cloud: at.cloud,
-        kind: None,
-        name: "".into(),
-        account: at.account.clone(),
-        region: at.region.clone(),
-        connector: None,
-    };
-    let mut things: Vec<Thing> =
-        [&changed, &sight.problem.resource].into_iter().filter_map(|one| Thing::behind(Need::Tags, one)).collect();
-    things.dedup_by(|a, b| a.id == b.id);
-    let reads = facts.read(&things, sight.now).await;
-    let own = |key: &str, value: &str| {
-        sight.settings.managed_tags.iter().any(|tag| match tag.split_once('=') {
-            Some((name, wanted)) => name.eq_ignore_ascii_case(key) && wanted == value,
-            None => tag.eq_ignore_ascii_case(key),
-        })
-    };
-    let known = |key: &str, value: &str| {
-        MANAGED.iter().any(|name| name.eq_ignore_ascii_case(key))
-            && !NOT_MANAGED.iter().any(|word| word.eq_ignore_ascii_case(value.trim()))
-    };
-    let tags = reads.iter().filter_map(|read| read.tags.as_ref()).flat_map(|tags| &tags.value.0);
-    if let Some((key, value)) = tags.into_iter().find(|(key, value)| own(key, value) || known(key, value)) {
-        return Check::new("managed", Says::No, format!("code manages it (tag {key}={value}): change it there"));
-    }
-    match reads.iter().find(|read| read.tags.is_none()) {
-        Some(read) => {
-            let why = read.failed.as_deref().unwrap_or("nobody knows");
-            Check::new("managed", Says::Ask, format!("its tags cannot be read: {why}"))
-        }
-        None if things.is_empty() => Check::new("managed", Says::Ask, "its tags cannot be read"),
-        None => pass("managed", "no tag says that code manages it"),
     }
 }
