@@ -14,6 +14,7 @@ every JSON line on standard input, until that ends:
     {"do": "hierarchy", "put": {NAME: BODY, ...}}    makes projects and folders (NAME is folders/1 or projects/p), and
                                                      what Cloud Asset Inventory knows (NAME is a full resource name)
     {"do": "finding", "put": {...}}                  what Security Command Center lists: a finding with its resource
+    {"do": "log", "put": {...}}                      an entry of Cloud Audit Logs, of admin activity
     {"do": "search", "scope": S, "query": Q}         what Google's own client finds in the inventory: {NAME: labels}
     {"do": "requests"}                               the requests since this was last asked
     {"do": "wrong"}                                  what was wrong with requests, from the start
@@ -51,7 +52,7 @@ from googleapiclient.discovery_cache import get_static_doc
 from gcp_resources import FIXES, NUMBER, PROJECT, Resource, State, fresh, stamp, unique
 
 APIS = {"storage": "v1", "compute": "v1", "sqladmin": "v1", "cloudkms": "v1", "bigquery": "v2",
-        "cloudasset": "v1", "cloudresourcemanager": "v3", "securitycenter": "v1"}
+        "cloudasset": "v1", "cloudresourcemanager": "v3", "securitycenter": "v1", "logging": "v2"}
 SDK_TOKEN, NO_TOKEN = "the-token-of-the-sdk", "there is no bearer token"
 HEADERS = ("accept content-type if-match if-none-match user-agent x-goog-api-client x-goog-api-version "
            "x-goog-request-params x-goog-user-project x-http-method-override").split()
@@ -335,6 +336,26 @@ class Call(Request):
         more = {"nextPageToken": str(start + 1)} if start + 1 < len(found) else {}
         return {"listFindingsResults": found[start:start + 1], "totalSize": len(found)} | more
 
+    # Cloud Audit Logs
+    def logging_entries_list(self) -> State:
+        """As far as filters are for admin activity on one resource since a time; answers one at a time."""
+        wanted = re.fullmatch(
+            r'log_id\("cloudaudit.googleapis.com/activity"\) AND timestamp>="(?P<since>[^"]+)" AND '
+            r'\(protoPayload.resourceName:"(?P<name>[^"\\]+)" OR resource.labels.instance_id="(?P<id>[^"\\]+)"\)',
+            self.body.get("filter", ""))
+        if not wanted or self.body.get("orderBy") != "timestamp desc":
+            self.blame(f"{self.body} is not modelled")
+            raise Refused(400, "Unparseable filter.")
+        if self.body.get("resourceNames") not in ([f"projects/{PROJECT}"], [f"projects/{NUMBER}"]):
+            raise Refused(403, "Permission denied for all log views")
+        found = [one for one in self.fake.entries if one["timestamp"] >= wanted["since"] and (
+            wanted["name"].lower() in one["protoPayload"]["resourceName"].lower()
+            or one["resource"]["labels"].get("instance_id") == wanted["id"])]
+        found.sort(key=lambda one: one["timestamp"], reverse=True)
+        start = int(self.body.get("pageToken", 0))
+        page = {"entries": found[start:start + 1]} if found[start:] else {}  # what is empty is left out
+        return page | ({"nextPageToken": str(start + 1)} if start + 1 < len(found) else {})
+
     # Cloud Storage. ACLs are kept, but not shown, while access is uniform.
     def bucket(self, projection: str) -> State:
         body, hidden = self.resource.body, set()
@@ -608,6 +629,7 @@ class Fake:
         self.resources: dict[str, Resource] = {}
         self.hierarchy: dict[str, State] = {}
         self.findings: list[State] = []
+        self.entries: list[State] = []
         self.operations: dict[str, Operation] = {}
         self.failures: list[State] = []
         self.requests: list[State] = []
@@ -713,12 +735,19 @@ class Fake:
             self.hierarchy[name] = body
         return {}
 
-    def do_finding(self, put: State, **_: Any) -> State:
-        method = next(one for one in self.methods if one.id == "securitycenter.projects.sources.findings.list")
-        schema = {"$ref": "ListFindingsResult"}
-        if found := [text for text, _ in mistakes(method.schemas, schema, put, "finding", sent=False)]:
+    def told(self, put: State, call: str, kind: str) -> State:
+        """Something that a list of this call holds, if it is of its kind."""
+        method = next(one for one in self.methods if one.id == call)
+        if found := [text for text, _ in mistakes(method.schemas, {"$ref": kind}, put, kind, sent=False)]:
             raise ValueError("; ".join(found))
-        self.findings.append(put)
+        return put
+
+    def do_finding(self, put: State, **_: Any) -> State:
+        self.findings.append(self.told(put, "securitycenter.projects.sources.findings.list", "ListFindingsResult"))
+        return {}
+
+    def do_log(self, put: State, **_: Any) -> State:
+        self.entries.append(self.told(put, "logging.entries.list", "LogEntry"))
         return {}
 
     def do_search(self, scope: str, query: str, **_: Any) -> State:

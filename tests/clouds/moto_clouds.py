@@ -5,7 +5,8 @@ Prints {"port": N} and then answers one JSON line for every JSON line on standar
 {"do": "make" | "state", ...} as aws_resources.py; {"do": "call", "service": "s3", "method": "put_public_access_block",
 "with": {...}} makes a boto3 call as somebody else would; {"do": "requests"} lists the operations asked for since the
 last time, and {"do": "requests", "path": REGEX, "after": N} {"requests": those that match, but for the first N of all,
-"seen": N}; {"do": "wrong"} lists requests whose signature botocore computes otherwise, from the bytes that came.
+"seen": N}; {"do": "wrong"} lists requests whose signature botocore computes otherwise, from the bytes that came;
+{"do": "event", "region": R, "put": {...}} adds to CloudTrail's event history, as LookupEvents has it.
 
 {"do": "fail", "match": {"path": REGEX}, "with": {"hang": SECONDS, "applied": BOOLEAN}, "skip": N} has the first request
 that matches, but for N others, answered late: done at once or, if not `applied`, never. {"do": "unspent", "path": REGEX}
@@ -29,6 +30,7 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
 import aws_resources
+from aws_events import EventHistory
 
 KEY, SECRET = "AKIAAMENDTESTS", "the-secret-of-the-tests"
 
@@ -111,7 +113,8 @@ def signature(environ: dict[str, Any], authorization: str, body: bytes) -> str:
 
 
 def main() -> None:
-    checked = Checked(DomainDispatcherApplication(create_backend_app))
+    history = EventHistory(DomainDispatcherApplication(create_backend_app))
+    checked = Checked(history)
     # Port 0: the system picks one that nobody has, so this is ours and nobody else's.
     server = make_server("127.0.0.1", 0, checked, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -128,6 +131,9 @@ def main() -> None:
                     checked.failures = [one for one in checked.failures if one["match"] != command["match"]]
                     checked.failures.append({"skip": 0} | command)
                 result = {}
+            elif command["do"] == "event":
+                history.put(command["region"], command["put"])
+                result = {}
             elif command["do"] == "unspent":
                 with checked.lock:
                     left = [one for one in checked.failures if one["match"] == {"path": command["path"]}]
@@ -137,7 +143,7 @@ def main() -> None:
                 result = {"requests": checked.requests[:]}
                 checked.requests.clear()
             elif command["do"] == "wrong":
-                result = {"wrong": checked.wrong}
+                result = {"wrong": checked.wrong + history.wrong}
             elif command["do"] == "list":
                 result = {name: cases for name, (_, _, cases) in aws_resources.FIXES.items()}
             elif command["do"] == "call":

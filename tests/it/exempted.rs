@@ -157,7 +157,7 @@ async fn where_people_have_names_only_they_answer() {
 }
 
 /// A finding of Security Hub in ASFF.
-fn asff(subject: &Subject, control: &str, workflow: &str) -> Value {
+pub(crate) fn asff(subject: &Subject, control: &str, workflow: &str) -> Value {
     let at = "2026-11-18T07:00:00Z";
     json!({
         "SchemaVersion": "2018-10-08",
@@ -240,23 +240,25 @@ async fn security_hub_that_is_off_suppresses_nothing_and_one_that_refuses_may() 
     }
 }
 
+/// A finding of Security Command Center, as it lists it.
+pub(crate) fn scc(subject: &Subject, category: &str, mute: &str) -> Value {
+    let name = subject.resource.rsplit('/').next().expect("a name");
+    json!({
+        "finding": {
+            "name": format!("organizations/1/sources/2/findings/{name}-{category}"),
+            "parent": "organizations/1/sources/2",
+            "resourceName": subject.resource, "category": category, "state": "ACTIVE", "mute": mute,
+            "findingClass": "MISCONFIGURATION", "severity": "HIGH", "eventTime": "2026-11-18T07:00:00Z",
+            "createTime": "2026-11-18T07:00:00Z",
+        },
+        "resource": { "name": subject.resource, "projectName": "//cloudresourcemanager.googleapis.com/projects/734512090001" },
+    })
+}
+
 /// The same of Security Command Center, over its pages.
 #[tokio::test]
 async fn what_is_muted_in_security_command_center_is_let_be() {
     let gcp = Served::gcp();
-    let finding = |subject: &Subject, category: &str, mute: &str| {
-        let name = subject.resource.rsplit('/').next().expect("a name");
-        json!({
-            "finding": {
-                "name": format!("organizations/1/sources/2/findings/{name}-{category}"),
-                "parent": "organizations/1/sources/2",
-                "resourceName": subject.resource, "category": category, "state": "ACTIVE", "mute": mute,
-                "findingClass": "MISCONFIGURATION", "severity": "HIGH", "eventTime": "2026-11-18T07:00:00Z",
-                "createTime": "2026-11-18T07:00:00Z",
-            },
-            "resource": { "name": subject.resource, "projectName": "//cloudresourcemanager.googleapis.com/projects/734512090001" },
-        })
-    };
     let others = ["OPEN_RDP_PORT", "BUCKET_LOGGING_DISABLED"];
     for (name, kept, muted) in [
         (
@@ -269,10 +271,10 @@ async fn what_is_muted_in_security_command_center_is_let_be() {
     ] {
         let subject = Subject::make("gcp.storage.public-access-prevention", "bad");
         for (category, mute) in kept {
-            gcp.ask(&json!({ "do": "finding", "put": finding(&subject, category, mute) }));
+            gcp.ask(&json!({ "do": "finding", "put": scc(&subject, category, mute) }));
         }
         let bench = bench_on(Cloud::Gcp, gcp, "enforce", Mode::Enforce).await;
-        bench.inner.accept(Form::Plain, &finding(&subject, "PUBLIC_BUCKET_ACL", "UNDEFINED").to_string()).await;
+        bench.inner.accept(Form::Plain, &scc(&subject, "PUBLIC_BUCKET_ACL", "UNDEFINED").to_string()).await;
         let (_, after) = bench.fixer.work(None).await.expect("the store answers").expect("something is due");
         if muted {
             let why = "exemption: `scc:public_bucket_acl` is muted in Security Command Center";
@@ -293,7 +295,7 @@ async fn what_is_muted_in_security_command_center_is_let_be() {
         "do": "fail", "match": { "method": "GET", "path": "/sources/-/findings" },
         "with": { "status": 403, "reason": "SERVICE_DISABLED", "message": "it is off" },
     }));
-    bench.inner.accept(Form::Plain, &finding(&subject, "PUBLIC_BUCKET_ACL", "UNDEFINED").to_string()).await;
+    bench.inner.accept(Form::Plain, &scc(&subject, "PUBLIC_BUCKET_ACL", "UNDEFINED").to_string()).await;
     let (_, after) = bench.fixer.work(None).await.expect("the store answers").expect("something is due");
     let After::Parked { why } = after else { panic!("{after:?}") };
     assert!(why.starts_with("exemption: muted findings cannot be read") && why.contains("it is off"), "{why}");

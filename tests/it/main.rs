@@ -32,3 +32,4 @@ mod sealed;
 mod store;
 mod story;
 mod work;
+mod written;

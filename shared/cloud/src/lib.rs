@@ -12,6 +12,7 @@ mod error;
 pub mod facts;
 pub mod gcp;
 pub mod graph;
+pub mod last_write;
 pub mod let_be;
 mod rest;
 

@@ -151,11 +151,16 @@ impl Call {
     #[must_use]
     pub fn only_reads(&self) -> bool {
         match self.api {
-            Api::Aws { name, .. } => ["Get", "List", "Describe", "Head"].iter().any(|verb| name.starts_with(verb)),
+            Api::Aws { name, .. } => {
+                ["Get", "List", "Describe", "Head", "Lookup"].iter().any(|verb| name.starts_with(verb))
+            }
             // A query of Resource Graph is posted, and reads.
             Api::Azure(call) => &*call.method == "GET" || &*call.kind == "Microsoft.ResourceGraph/resources",
             Api::Gcp { method, .. } => {
-                &*method.http_method == "GET" || method.id.ends_with("IamPolicy") && method.id.contains(".get")
+                // Log entries are asked for with a body.
+                &*method.http_method == "GET"
+                    || method.id.ends_with("IamPolicy") && method.id.contains(".get")
+                    || &*method.id == "logging.entries.list"
             }
         }
     }

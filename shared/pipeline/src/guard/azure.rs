@@ -1,10 +1,9 @@
 //! What Azure itself says against a write: locks, just-in-time access that is open, policies that own the
-//! setting, and who wrote last, and when.
+//! setting.
 //!
 //! Sources: <https://learn.microsoft.com/azure/azure-resource-manager/management/lock-resources>,
-//! <https://learn.microsoft.com/rest/api/defenderforcloud/jit-network-access-policies/list>,
-//! <https://learn.microsoft.com/azure/governance/policy/samples/resource-graph-samples> and
-//! <https://learn.microsoft.com/azure/governance/resource-graph/changes/get-resource-changes>.
+//! <https://learn.microsoft.com/rest/api/defenderforcloud/jit-network-access-policies/list> and
+//! <https://learn.microsoft.com/azure/governance/policy/samples/resource-graph-samples>.
 
 use amend_cloud::graph::{self, Within};
 use amend_domain::RecommendationKey;
@@ -127,26 +126,6 @@ pub(super) async fn policy(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Check {
             Check::new("policy", Says::Ask, why)
         }
     }
-}
-
-/// The last change of the resource: when, and by whom.
-pub(super) async fn last_change(
-    sight: &Sight<'_>,
-    cloud: &Arc<dyn Cloud>,
-) -> Result<Option<(Timestamp, Option<String>)>, CallError> {
-    let rows = about(
-        sight,
-        cloud,
-        "resourcechanges | where properties.targetResourceId =~ ",
-        "at = properties.changeAttributes.timestamp, by = properties.changeAttributes.changedBy",
-    )
-    .await?;
-    // A change whose time cannot be read was just now.
-    let change = |row: &Value| {
-        let at = text(row, &["at"]).and_then(|at| at.parse().ok()).unwrap_or(sight.now);
-        (at, text(row, &["by"]).map(ToOwned::to_owned))
-    };
-    Ok(rows.iter().map(change).max_by_key(|(at, _)| *at))
 }
 
 /// What Resource Graph says about the resource.

@@ -120,8 +120,11 @@ pub fn calls(cloud: CloudName) -> Vec<&'static str> {
     } else {
         &[]
     };
-    let own = azure.iter().chain(amend_cloud::let_be::calls(cloud));
-    own.chain(amend_cloud::facts::calls(cloud)).copied().collect()
+    let own = azure.iter().chain(amend_cloud::let_be::calls(cloud)).chain(amend_cloud::last_write::calls(cloud));
+    let mut all: Vec<&str> = own.chain(amend_cloud::facts::calls(cloud)).copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// What the guards look at.
@@ -170,7 +173,7 @@ pub(crate) async fn ask(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>, facts: &dyn F
         budget(sight),
     ];
     let plan = sight.plan;
-    let (exemption, defender, lock, just_in_time, policy, change, tagged) = tokio::join!(
+    let (exemption, defender, lock, just_in_time, policy, log, tagged) = tokio::join!(
         exemption::ask(sight, cloud),
         exemption::of_defender(sight, cloud),
         azure::lock(sight, cloud),
@@ -182,7 +185,7 @@ pub(crate) async fn ask(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>, facts: &dyn F
     checks.insert(1, tagged::hold(sight, &tagged));
     let managed = tagged::managed(sight, &tagged);
     checks.extend([exemption, defender, lock, just_in_time, policy, managed]);
-    checks.extend(written::ask(sight, &change));
+    checks.extend(written::ask(sight, log.as_ref()));
     checks
 }
 

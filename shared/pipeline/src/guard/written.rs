@@ -1,71 +1,73 @@
 //! Who wrote a resource last, and when: what a pipeline wrote is the pipeline's, and what was written just now
-//! is left to settle. Azure tells; of the other clouds it is not read yet.
+//! is left to settle.
 
-use super::{Arc, CallError, Check, Cloud, CloudName, Says, Sight, Timestamp, add, azure, pass, unreadable};
+use amend_cloud::{
+    Place,
+    last_write::{self, LONGEST, Log},
+};
 
-/// The last write of the resource, where the cloud tells.
-pub(super) enum Last {
-    /// When, and by whom, where that is known. Nothing, where there was none in the last two weeks.
-    Told(Option<(Timestamp, Option<String>)>),
-    /// The cloud is not asked.
-    NotAsked,
-    /// It cannot be read.
-    Unread(CallError),
-}
+use super::{Arc, CallError, Check, Cloud, Says, Sight, SignedDuration, Timestamp, add, pass, unreadable};
 
-pub(super) async fn last(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Last {
-    if sight.plan.at.cloud != CloudName::Azure {
-        return Last::NotAsked;
+/// What the cloud's log says of the resource, where anybody wants to know.
+pub(super) async fn last(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Option<Result<Log, CallError>> {
+    let back = if sight.settings.pipelines.is_empty() { sight.settings.settle } else { LONGEST };
+    if back <= SignedDuration::ZERO {
+        return None;
     }
-    match azure::last_change(sight, cloud).await {
-        Ok(change) => Last::Told(change),
-        Err(error) => Last::Unread(error),
-    }
+    let at = &sight.plan.at;
+    let place = Place { account: at.account.clone(), region: at.region.clone(), ..Place::default() };
+    let since = sight.now.saturating_sub(back).unwrap_or(Timestamp::MIN);
+    Some(last_write::read(&**cloud, &place, &at.resource, since, sight.now).await)
 }
 
 /// Whether what was written is somebody else's, or too fresh.
-pub(super) fn ask(sight: &Sight<'_>, last: &Last) -> [Check; 2] {
-    [writer(sight, last), settled(sight, last)]
+pub(super) fn ask(sight: &Sight<'_>, log: Option<&Result<Log, CallError>>) -> [Check; 2] {
+    [writer(sight, log), settled(sight, log)]
 }
 
-fn writer(sight: &Sight<'_>, last: &Last) -> Check {
+fn writer(sight: &Sight<'_>, log: Option<&Result<Log, CallError>>) -> Check {
     let guard = "last-writer";
-    if sight.settings.pipelines.is_empty() {
-        return pass(guard, "no pipelines are named (`guards.pipelines`)");
-    }
-    match last {
-        Last::Told(Some((at, Some(by)))) => {
-            if sight.settings.pipelines.iter().any(|pipeline| pipeline.eq_ignore_ascii_case(by)) {
-                return Check::new(
-                    guard,
-                    Says::No,
-                    format!("the pipeline {by} wrote it last, at {at}: change it there"),
-                );
-            }
-            pass(guard, format!("{by} wrote it last, at {at}"))
+    let pipelines = &sight.settings.pipelines;
+    let log = match log.filter(|_| !pipelines.is_empty()) {
+        None => return pass(guard, "no pipelines are named (`guards.pipelines`)"),
+        Some(Err(error)) => return unreadable(guard, "the last writes", error, sight.now),
+        Some(Ok(log)) => log,
+    };
+    // A log may leave out what may not be seen.
+    let Some(last) = &log.last else {
+        return Check::new(guard, Says::Ask, format!("no write since {} is known, or may be seen", log.since));
+    };
+    let at = last.at;
+    let is_pipeline = |by: &&String| pipelines.iter().any(|pipeline| pipeline.eq_ignore_ascii_case(by));
+    match (last.by.iter().find(is_pipeline), last.by.first()) {
+        (Some(by), _) => {
+            Check::new(guard, Says::No, format!("the pipeline {by} wrote it last, at {at}: change it there"))
         }
-        Last::Told(Some((at, None))) => Check::new(guard, Says::Ask, format!("nobody knows who wrote it at {at}")),
-        // Resource Graph leaves out what may not be seen.
-        Last::Told(None) => Check::new(guard, Says::Ask, "no change of the last two weeks is known, or may be seen"),
-        Last::NotAsked => {
-            let why = format!("who wrote last is not read from {} yet", sight.plan.at.cloud);
-            Check::new(guard, Says::Ask, why)
-        }
-        Last::Unread(error) => unreadable(guard, "the last changes", error, sight.now),
+        (None, Some(by)) => pass(guard, format!("{by} wrote it last, at {at}")),
+        (None, None) => Check::new(guard, Says::Ask, format!("nobody knows who wrote it at {at}")),
     }
 }
 
-fn settled(sight: &Sight<'_>, last: &Last) -> Check {
+fn settled(sight: &Sight<'_>, log: Option<&Result<Log, CallError>>) -> Check {
     let guard = "last-write";
-    match last {
-        Last::Told(Some((at, _))) => match add(*at, sight.settings.settle) {
+    let settle = sight.settings.settle;
+    let log = match log {
+        None => return pass(guard, "nothing is left to settle (`guards.settle`)"),
+        Some(Err(error)) => return unreadable(guard, "the last writes", error, sight.now),
+        Some(Ok(log)) => log,
+    };
+    match &log.last {
+        Some(last) => match add(last.at, settle) {
             until if until > sight.now => {
-                Check::new(guard, Says::Wait { until }, format!("it was written at {at}, and may be written again"))
+                let why = format!("it was written at {}, and may be written again", last.at);
+                Check::new(guard, Says::Wait { until }, why)
             }
-            _ => pass(guard, format!("it was written at {at}")),
+            _ => pass(guard, format!("it was written at {}", last.at)),
         },
-        Last::Told(None) => pass(guard, "no change of the last two weeks is known"),
-        Last::NotAsked => pass(guard, format!("when it was written is not read from {} yet", sight.plan.at.cloud)),
-        Last::Unread(error) => unreadable(guard, "the last changes", error, sight.now),
+        // So much was read there since that a write may be behind it.
+        None if add(log.since, settle) > sight.now => {
+            Check::new(guard, Says::Ask, format!("what was written before {} is not known", log.since))
+        }
+        None => pass(guard, format!("no write since {} is known", log.since)),
     }
 }
