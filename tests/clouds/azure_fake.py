@@ -545,6 +545,7 @@ class Arm:
             raise ValueError(f"change the {PARTS[kind_of(key)]} one by one")
         else:
             old = self.resources.get(key, {"id": path, "properties": {}})
+            self.made.add(key)
             self.add(old["id"], merged(old, merge))
         return {}
 

@@ -371,3 +371,93 @@ async fn what_is_exempted_in_defender_is_let_be() {
     assert!(why.starts_with("defender-exemption: standard assignments cannot be read"), "{why}");
     silent(&refused, &subject).await;
 }
+
+/// What Defender exempts of a resource of another cloud is read in Azure, under the name that it has there.
+#[tokio::test]
+async fn what_defender_exempts_in_another_cloud_is_let_be() {
+    const BLOCKED: &str = "83f16376-e2dd-487d-b5ee-ba67fef4c5c0";
+    let entity = |subject: &Subject| {
+        let name = subject.resource.rsplit(':').next().expect("a name");
+        format!(
+            "/subscriptions/8f2c6f0a-41d7-4c8e-9b1f-2a3d5e7f9011/resourcegroups/{name}/providers/microsoft.security/securityconnectors/aws-prod/securityentitydata/aws-s3-bucket-{name}"
+        )
+    };
+    let report = |subject: &Subject, entity: &str| {
+        json!({
+            "type": "Microsoft.Security/assessments", "name": BLOCKED,
+            "id": format!("{entity}/providers/Microsoft.Security/assessments/{BLOCKED}"),
+            "properties": {
+                "resourceDetails": {
+                    "source": "Aws", "id": entity, "nativeCloudUniqueIdentifier": subject.resource,
+                    "region": subject.region, "resourceType": "s3.bucket", "hierarchyId": "123456789012",
+                },
+                "displayName": "S3 Block Public Access setting should be enabled at the bucket level",
+                "status": { "code": "Unhealthy", "statusChangeDate": "2026-11-18T07:00:00Z" },
+                "metadata": { "severity": "High" },
+            },
+        })
+    };
+    let exempt = |scope: &str, key: &str| {
+        let properties = json!({
+            "displayName": "a public site", "effect": "Exempt",
+            "exemptionData": { "exemptionCategory": "waiver", "assignedAssessment": { "assessmentKey": key } },
+        });
+        let id = format!("{scope}/providers/Microsoft.Security/standardAssignments/exempt");
+        let merge =
+            json!({ "name": "exempt", "type": "Microsoft.Security/standardAssignments", "properties": properties });
+        Served::azure().ask(&json!({ "do": "change", "resource": id, "merge": merge }));
+    };
+    for (name, above, key, says) in [
+        ("the resource", 0, BLOCKED, Says::No),
+        ("its connector", 2, BLOCKED, Says::No),
+        ("the group of its connector", 6, BLOCKED, Says::No),
+        ("another recommendation", 2, KEY, Says::Pass),
+        ("nothing", 0, "", Says::Pass),
+        ("what nobody may read", 0, "403", Says::Ask),
+        ("what has no name in Azure", 0, "none", Says::Ask),
+    ] {
+        let subject = Subject::make("aws.s3.block-public-access", "bad");
+        let mut entity = entity(&subject);
+        let parts: Vec<&str> = entity.split('/').collect();
+        let scope = parts[..parts.len() - above].join("/");
+        // Defender knows both.
+        for (known, kind) in [
+            (parts[..parts.len() - 2].join("/"), "securityConnectors"),
+            (entity.clone(), "securityConnectors/securityEntityData"),
+        ] {
+            let merge = json!({ "name": "aws-prod", "type": format!("Microsoft.Security/{kind}"), "properties": {} });
+            Served::azure().ask(&json!({ "do": "change", "resource": known, "merge": merge }));
+        }
+        let bench = bench_on(Cloud::Aws, Served::moto(), "enforce", Mode::Enforce).await;
+        match key {
+            "" => {}
+            "403" => {
+                *bench.cloud.refused.lock().expect("nobody panics") =
+                    Some(["standardAssignments", "AuthorizationFailed", "no"]);
+            }
+            "none" => entity = format!("/providers/x/{}", subject.resource.len()),
+            key => exempt(&scope, key),
+        }
+        bench.inner.accept(Form::Plain, &report(&subject, &entity).to_string()).await;
+        let (_, after) = bench.fixer.work(None).await.expect("the store answers").expect("something is due");
+        if says == Says::No {
+            let why = "defender-exemption: the exemption `a public site` of Defender covers it";
+            assert_eq!(after, After::Parked { why: why.into() }, "{name}");
+        } else {
+            let checks = bench.remediations(&subject).await.remove(0).checks;
+            let check = checks.iter().find(|check| &*check.guard == "defender-exemption").expect("it says something");
+            assert_eq!(check.says, says, "{name}: {check:?}");
+        }
+        bench.work().await;
+        if says == Says::Pass {
+            // This fix is never done without asking.
+            let r = bench.remediations(&subject).await.remove(0);
+            assert_eq!(r.state, State::AwaitingApproval, "{name}");
+            bench.fixer.answer(&r.id, &r.plan.digest, &Answered::yes(ann())).await.expect("approved");
+            bench.work().await;
+            assert_eq!(bench.states(&subject).await, [State::Set], "{name}");
+        } else {
+            assert_eq!(bench.all_writes(), 0, "{name}");
+        }
+    }
+}

@@ -41,7 +41,12 @@ pub fn served(cloud: CloudName) -> &'static Served {
 pub fn clouds(cloud: CloudName, served: &Served) -> Arc<dyn Cloud> {
     let endpoint = Some(served.url());
     let text = |name: &str| served.hello[name].as_str().unwrap_or_default().to_owned();
-    let at = |wanted: CloudName| endpoint.clone().filter(|_| cloud == wanted);
+    let at = |wanted: CloudName| match wanted {
+        _ if cloud == wanted => endpoint.clone(),
+        // Of resources in other clouds, Defender's own exemptions are read in Azure.
+        CloudName::Azure => Some(Served::azure().url()),
+        _ => None,
+    };
     Arc::new(Clouds {
         aws: Aws::with_credentials(
             AwsSettings { dangerous_endpoint: at(CloudName::Aws), ..AwsSettings::default() },

@@ -49,7 +49,7 @@ pub fn run(arguments: &args::Roles, config: &Config, output: Output) -> Result<E
             steps.insert("facts".to_owned(), made);
         }
         if config.remediate.most.is_some() {
-            let what = "Reads what the guards of Amend look at: tags, and in Azure exemptions and locks.";
+            let what = "Reads what the guards of Amend look at: exemptions, locks, tags, who wrote last.";
             let made = role_of_calls(&guard::calls(cloud), cloud, "guards", what).map_err(underived)?;
             steps.insert("guards".to_owned(), made);
         }

@@ -138,7 +138,7 @@ static GUARDS: Shape = Shape {
         may(
             "pipelines",
             TEXTS,
-            "Identities of pipelines, as Azure names who changed a resource: an application's id or an address. What one of them wrote last is changed there.",
+            "Identities of pipelines, as the clouds' logs name them: an id or address in Azure, the ARN of a role in AWS, the address of a service account in Google Cloud. What one of them wrote last is changed there.",
         ),
         may(
             "not_used",

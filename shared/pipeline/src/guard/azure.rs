@@ -25,7 +25,7 @@ pub(super) async fn lock(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Check {
         return pass("lock", "only Azure has locks; others refuse the call");
     }
     let on = format!("{}/providers/Microsoft.Authorization/locks", sight.plan.at.resource);
-    let all = match list(sight, cloud, LOCKS, &on).await {
+    let all = match list(sight.plan.at.account.as_ref(), cloud, LOCKS, &on).await {
         Ok(all) => all,
         Err(error) => return unreadable("lock", "locks", &error, sight.now),
     };
@@ -50,7 +50,7 @@ pub(super) async fn just_in_time(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> C
         return pass(guard, "just-in-time access opens nothing of this kind");
     }
     let on = format!("{}/providers/Microsoft.Security/jitNetworkAccessPolicies", account.as_str());
-    let all = match list(sight, cloud, JIT, &on).await {
+    let all = match list(Some(account), cloud, JIT, &on).await {
         Ok(all) => all,
         // Without Defender there is no such access.
         Err(error) if error.refused_code() == Some("MissingSubscriptionRegistration") => Vec::new(),

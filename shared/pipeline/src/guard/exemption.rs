@@ -2,16 +2,21 @@
 //! are suppressed in Security Hub or muted in Security Command Center. Read live, as an assessment may lag a day.
 
 use amend_cloud::{Place, let_be};
-use amend_domain::{AccountId, Assessment, RecommendationKey, Source, StatusCode, TenantId};
+use amend_domain::{
+    AccountId, Assessment, RecommendationKey, Source, StatusCode, TenantId,
+    resource::{arm_account, arm_connector, arm_group},
+};
 use amend_events::{Context, Form, Item, Limits};
 
-use super::{Arc, Check, Cloud, CloudName, Says, Sight, Timestamp, Value, azure, list, pass, unreadable};
+use super::{Arc, CallError, Check, Cloud, CloudName, Says, Sight, Timestamp, Value, azure, list, pass, unreadable};
 
 pub(super) const EXEMPTIONS: &str = "LIST Microsoft.Authorization/policyExemptions@2022-07-01-preview";
 
 /// <https://learn.microsoft.com/rest/api/defenderforcloud/standard-assignments/list>
 pub(super) const ASSIGNMENTS: &str = "LIST Microsoft.Security/standardAssignments@2024-08-01";
 const ASSIGNED: &str = "/providers/Microsoft.Security/standardAssignments";
+/// In the canonical id of an assessment, after what was assessed.
+const ASSESSMENTS: &str = "/providers/microsoft.security/assessments/";
 
 /// Whether anybody let it be.
 pub(super) async fn ask(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Check {
@@ -25,7 +30,7 @@ pub(super) async fn ask(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Check {
 
 async fn of_azure(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Check {
     let on = format!("{}/providers/Microsoft.Authorization/policyExemptions", sight.plan.at.resource);
-    let all = match list(sight, cloud, EXEMPTIONS, &on).await {
+    let all = match list(sight.plan.at.account.as_ref(), cloud, EXEMPTIONS, &on).await {
         Ok(all) => all,
         Err(error) => return unreadable("exemption", "exemptions", &error, sight.now),
     };
@@ -55,27 +60,45 @@ fn name(one: &Value) -> &str {
     title.or(one.get("name").and_then(Value::as_str)).unwrap_or("without a name")
 }
 
-/// Whether somebody exempted it in Defender itself.
+/// Whether somebody exempted it in Defender itself, which knows a resource of another cloud by a name of its own.
 pub(super) async fn of_defender(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Check {
     let guard = "defender-exemption";
     let at = &sight.plan.at;
-    if at.cloud != CloudName::Azure {
-        let mut findings = sight.problem.findings.values();
-        return match findings.any(|finding| finding.source == Source::Defender) {
-            true => Check::new(guard, Says::Ask, "what Defender exempts in other clouds is not read live"),
-            false => pass(guard, "Defender does not speak of it"),
+    if at.cloud == CloudName::Azure {
+        return match exempted(sight, cloud, at.resource.as_str()).await {
+            Ok(check) => check,
+            Err(error) => unreadable(guard, "standard assignments", &error, sight.now),
         };
     }
+    let findings = sight.problem.findings.iter().filter(|(_, finding)| finding.source == Source::Defender);
+    let mut said = pass(guard, "Defender does not speak of it");
+    for (id, _) in findings {
+        let entity = id.as_str().rsplit_once(ASSESSMENTS).map(|(entity, _)| entity);
+        let Some(entity) = entity.filter(|entity| arm_account(entity).is_some()) else {
+            return Check::new(guard, Says::Ask, format!("the assessment `{id}` does not tell what Defender calls it"));
+        };
+        let check = match exempted(sight, cloud, entity).await {
+            Ok(check) => check,
+            // Whoever works in another cloud need not be let into Azure: then a person is asked.
+            Err(error) if !error.may_pass() => {
+                Check::new(guard, Says::Ask, format!("standard assignments cannot be read: {error}"))
+            }
+            Err(error) => unreadable(guard, "standard assignments", &error, sight.now),
+        };
+        said = if check.says >= said.says { check } else { said };
+    }
+    said
+}
+
+/// What exemptions of Defender say of a resource that is known by this name in Azure.
+async fn exempted(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>, resource: &str) -> Result<Check, CallError> {
+    let guard = "defender-exemption";
     // What a list of a resource says of the scopes above it is not written down: they are asked, too.
-    let resource = at.resource.as_str();
-    let group = amend_domain::resource::arm_group(resource);
-    let scopes = [Some(resource), group, at.account.as_ref().map(AccountId::as_str)];
+    let account = AccountId::azure(resource);
+    let scopes = [Some(resource), arm_connector(resource), arm_group(resource), arm_account(resource)];
     let mut all = Vec::new();
     for scope in scopes.into_iter().flatten() {
-        match list(sight, cloud, ASSIGNMENTS, &format!("{scope}{ASSIGNED}")).await {
-            Ok(found) => all.extend(found),
-            Err(error) => return unreadable(guard, "standard assignments", &error, sight.now),
-        }
+        all.extend(list(account.as_ref(), cloud, ASSIGNMENTS, &format!("{scope}{ASSIGNED}")).await?);
     }
     let covers = |one: &&Value| {
         let properties = one.get("properties").unwrap_or(&Value::Null);
@@ -97,13 +120,13 @@ pub(super) async fn of_defender(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>) -> Ch
     let covering: Vec<(&Value, Option<RecommendationKey>)> =
         all.iter().filter(covers).map(|one| (one, assessment(one))).collect();
     if let Some((one, _)) = covering.iter().find(|(_, key)| key.as_ref().is_some_and(|key| sight.is_about(key))) {
-        return Check::new(guard, Says::No, format!("the exemption `{}` of Defender covers it", name(one)));
+        return Ok(Check::new(guard, Says::No, format!("the exemption `{}` of Defender covers it", name(one))));
     }
     // Which recommendations a standard holds is not known here.
     if let Some((one, _)) = covering.iter().find(|(_, key)| key.is_none()) {
-        return Check::new(guard, Says::Ask, format!("the exemption `{}` of Defender may cover it", name(one)));
+        return Ok(Check::new(guard, Says::Ask, format!("the exemption `{}` of Defender may cover it", name(one))));
     }
-    pass(guard, "nobody exempted it in Defender")
+    Ok(pass(guard, "nobody exempted it in Defender"))
 }
 
 /// Whether a finding about this setting of this resource was let be.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use amend_cloud::{CallError, Cloud, FactSource, Place};
 use amend_domain::{
-    Cloud as CloudName, Problem, RecommendationKey,
+    AccountId, Cloud as CloudName, Problem, RecommendationKey,
     guard::{About, Begun, Budget, Check, Says, Tally},
     plan::{Plan, Remediation, State},
 };
@@ -295,10 +295,15 @@ fn unreadable(guard: &str, what: &str, error: &CallError, now: Timestamp) -> Che
 }
 
 /// The members of a collection of Azure.
-async fn list(sight: &Sight<'_>, cloud: &Arc<dyn Cloud>, call: &str, id: &str) -> Result<Vec<Value>, CallError> {
+async fn list(
+    account: Option<&AccountId>,
+    cloud: &Arc<dyn Cloud>,
+    call: &str,
+    id: &str,
+) -> Result<Vec<Value>, CallError> {
     let found =
         Call::find(call).map_err(|error| CallError::NotReached { call: call.to_owned(), reason: error.to_string() })?;
-    let place = Place { account: sight.plan.at.account.clone(), ..Place::default() };
+    let place = Place { account: account.cloned(), ..Place::default() };
     let mut answer = cloud.call(&place, &found, &json!({ "id": id })).await?;
     match answer.get_mut("value").map(Value::take) {
         Some(Value::Array(values)) => Ok(values),
