@@ -64,7 +64,7 @@ async fn survives(name: &'static str, with: Value, nth: usize, times: usize) -> 
     assert_eq!(states.first(), Some(&State::Set), "{context}");
     let done = carried_out(&subject);
     assert!((1..=2).contains(&done), "{context}: written {done} times");
-    verify(bench.store(), None).await.expect(&context);
+    verify(bench.store(), None, &[]).await.expect(&context);
     // And back again: what was kept is enough.
     let mut r = bench.remediations(&subject).await.remove(0);
     bench.fixer.undo(&mut r, "ann", None).await.expect(&context);
@@ -162,5 +162,5 @@ async fn workers_whose_store_goes_away_again_and_again_do_everything_once() {
         assert_eq!(bench.states(subject).await, [State::Set]);
         assert_eq!(carried_out(subject), 1);
     }
-    verify(bench.store(), None).await.expect("whole");
+    verify(bench.store(), None, &[]).await.expect("whole");
 }

@@ -14,7 +14,7 @@ use amend_domain::{
     work::{After, Stop},
 };
 use amend_events::{Context, Form, Item, Limits};
-use amend_pipeline::audit::{AuditError, verify};
+use amend_pipeline::audit::{AuditError, note_head, purge, verify};
 use amend_store::{Change, Database, Effect, Filter, Parked, Place, Server, Store, StoreError};
 use amend_tests::{
     harness::{Export, long, moment},
@@ -64,6 +64,7 @@ on_every_store!(
     many_reports_of_one_resource_at_once_end_as_one_after_the_other,
     batches_that_cross_do_not_wait_for_each_other_for_ever,
     the_trail_is_whole_however_many_write_it,
+    old_records_are_purged_into_a_file_and_leave_a_checkpoint,
     a_connection_that_is_lost_loses_nothing,
     names_that_no_database_takes_are_kept_nevertheless,
     an_earlier_schema_is_brought_forward,
@@ -521,11 +522,91 @@ async fn the_trail_is_whole_however_many_write_it(kind: Kind) {
         });
     }
     tasks.join_all().await;
-    let whole = verify(&*store, None).await.expect("whole");
+    let whole = verify(&*store, None, &[]).await.expect("whole");
     assert!((40..=80).contains(&whole.records), "{} records", whole.records);
     fresh.tamper("UPDATE audit SET body = replace(body, 'w3', 'w4') WHERE body LIKE '%w3%'").await;
-    let broken = verify(&*store, None).await.expect_err("changed");
+    let broken = verify(&*store, None, &[]).await.expect_err("changed");
     assert!(matches!(broken, AuditError::Broken(Broken::Changed(_))), "{broken}");
+}
+
+async fn old_records_are_purged_into_a_file_and_leave_a_checkpoint(kind: Kind) {
+    let fresh = Fresh::new(kind).await;
+    let store = fresh.open().await;
+    let file = |name: &str| fresh.folder.path().join(name);
+    let (heads, first, second) = (file("heads.jsonl"), file("1.jsonl"), file("2.jsonl"));
+    let at =
+        |month: i8| jiff::civil::date(2026, month, 1).to_zoned(jiff::tz::TimeZone::UTC).expect("a day").timestamp();
+    for month in 1..=6 {
+        let stop = Stop { by: "ann".into(), at: at(month), why: "a drill".into() };
+        store.stop(&stop).await.expect("stopped");
+        note_head(&store, &heads, at(month)).await.expect("noted");
+        store.resume("ann", at(month)).await.expect("resumed");
+    }
+    note_head(&store, &heads, at(6)).await.expect("noted");
+    let before = verify(&store, Some(&heads), &[]).await.expect("whole");
+    assert_eq!((before.records, before.purged, before.noted), (12, 0, 7));
+    let old = |month| purge(&store, Some(&heads), at(month), &first, ("bob", noon()));
+    assert_eq!(old(1).await.expect("nothing is that old"), None);
+    assert!(!first.exists());
+    let purged = old(3).await.expect("purged").expect("some");
+    assert_eq!((purged.records, purged.through.seq), (4, 4));
+    let taken = old(4).await.expect_err("the file is there");
+    assert!(matches!(&taken, AuditError::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists));
+    // What others purged meanwhile is not purged again, and nothing says so.
+    assert_eq!(store.purge_audit(&purged.through, "cat", noon()).await.expect("asked"), None);
+    let whole = verify(&store, Some(&heads), &[]).await.expect("whole");
+    assert_eq!((whole.records, whole.purged, whole.earlier, whole.noted), (9, 4, 0, 5));
+    let last = store.audit(12, 10).await.expect("read").pop().expect("a checkpoint").entry;
+    assert_eq!(
+        (&*last.what, &*last.who, &last.detail["through"]["seq"]),
+        ("audit.purged", "bob", &serde_json::json!(4))
+    );
+    purge(&store, Some(&heads), at(5), &second, ("bob", noon())).await.expect("purged").expect("some");
+    let files = [first.clone(), second.clone()];
+    let whole = verify(&store, Some(&heads), &files).await.expect("whole");
+    assert_eq!((whole.records, whole.purged, whole.earlier, whole.noted), (6, 8, 8, 7));
+    assert_eq!(verify(&store, None, &files[1..]).await.expect("whole").earlier, 4);
+    // The files must be all of them, in order, and as they were written.
+    let wrong = verify(&store, None, &files[..1]).await.expect_err("one is missing");
+    assert_eq!(wrong.to_string(), "the files end with record 4, and the store begins after record 8");
+    let wrong = verify(&store, None, &[second.clone(), first.clone()]).await.expect_err("the other way round");
+    assert!(matches!(wrong, AuditError::Broken(Broken::Missing(9))), "{wrong}");
+    let text = std::fs::read_to_string(&second).expect("read");
+    std::fs::write(&second, text.replace("a drill", "a thrill")).expect("written");
+    let wrong = verify(&store, None, &files).await.expect_err("changed");
+    assert!(matches!(wrong, AuditError::Broken(Broken::Changed(5))), "{wrong}");
+    std::fs::write(&second, &text[..100]).expect("written");
+    let wrong = verify(&store, None, &files).await.expect_err("cut off");
+    assert!(
+        wrong.to_string().starts_with("line 1 of ") && wrong.to_string().ends_with("is no record of an audit trail")
+    );
+    std::fs::write(&second, text.lines().take(3).map(|line| format!("{line}\n")).collect::<String>()).expect("written");
+    let wrong = verify(&store, None, &files).await.expect_err("a record is missing");
+    assert_eq!(wrong.to_string(), "the files end with record 7, and the store begins after record 8");
+    // All there is may be that old, the checkpoints as well.
+    let (all, third) = (Fresh::new(kind).await, file("all.jsonl"));
+    let emptied = all.open().await;
+    for _ in 0..2 {
+        emptied.stop(&Stop { by: "ann".into(), at: at(1), why: "a drill".into() }).await.expect("stopped");
+        emptied.resume("ann", at(1)).await.expect("resumed");
+    }
+    let purged = purge(&emptied, None, at(2), &third, ("bob", noon())).await.expect("purged").expect("some");
+    assert_eq!((purged.records, purged.through.seq), (4, 4));
+    let whole = verify(&emptied, None, std::slice::from_ref(&third)).await.expect("whole");
+    assert_eq!((whole.records, whole.purged, whole.earlier), (1, 4, 4));
+    // Whoever takes out more than the checkpoint says is found, and a broken trail is not purged.
+    fresh.tamper("DELETE FROM audit WHERE seq = 9").await;
+    for wrong in [
+        verify(&store, None, &[]).await.expect_err("missing"),
+        purge(&store, None, noon(), &file("3.jsonl"), ("bob", noon())).await.expect_err("broken"),
+    ] {
+        assert!(matches!(wrong, AuditError::Broken(Broken::Missing(9))), "{wrong}");
+    }
+    assert!(!file("3.jsonl").exists());
+    // Without a checkpoint nothing may be missing.
+    fresh.tamper("DELETE FROM audit WHERE seq >= 13").await;
+    let wrong = verify(&store, None, &[]).await.expect_err("missing");
+    assert!(matches!(wrong, AuditError::Broken(Broken::Missing(1))), "{wrong}");
 }
 
 async fn a_connection_that_is_lost_loses_nothing(kind: Kind) {
@@ -568,7 +649,7 @@ async fn a_connection_that_is_lost_loses_nothing(kind: Kind) {
     let store = fresh.open().await;
     let problems = store.problems(&Filter::default()).await.expect("listed");
     assert_eq!((problems.len(), store.work(1_000).await.expect("listed").len()), (400, 400));
-    verify(&store, None).await.expect("whole");
+    verify(&store, None, &[]).await.expect("whole");
 }
 
 /// PostgreSQL takes no zero byte in a text.

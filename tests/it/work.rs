@@ -257,7 +257,7 @@ async fn an_event_has_one_effect_which_its_source_confirms() {
         first.detail["changes"][0],
         json!({ "path": "supportsHttpsTrafficOnly", "before": false, "then": true })
     );
-    assert_eq!(verify(bench.store(), None).await.expect("whole").records, 7);
+    assert_eq!(verify(bench.store(), None, &[]).await.expect("whole").records, 7);
     assert_eq!(bench.writes(&subject), 1);
     // A person may still undo it.
     let mut r = bench.remediations(&subject).await.remove(0);
@@ -527,7 +527,7 @@ async fn many_workers_do_each_piece_once() {
         assert_eq!(bench.states(subject).await, [State::Set]);
         assert_eq!(bench.writes(subject), 1);
     }
-    verify(bench.store(), None).await.expect("whole");
+    verify(bench.store(), None, &[]).await.expect("whole");
 }
 
 #[tokio::test]
@@ -542,7 +542,7 @@ async fn a_trail_that_was_touched_is_found_out() {
     assert!(!note_head(bench.store(), &heads, now).await.expect("noted"), "once");
     bench.work().await;
     assert!(note_head(bench.store(), &heads, now).await.expect("noted"));
-    let whole = verify(bench.store(), Some(&heads)).await.expect("whole");
+    let whole = verify(bench.store(), Some(&heads), &[]).await.expect("whole");
     assert_eq!((whole.records, whole.noted), (6, 2));
 
     let copy = async |name: &str, statements: &[&str]| {
@@ -551,7 +551,7 @@ async fn a_trail_that_was_touched_is_found_out() {
             copy.tamper(statement).await;
         }
         let store = copy.open().await;
-        match verify(&store, Some(&heads)).await {
+        match verify(&store, Some(&heads), &[]).await {
             Err(AuditError::Broken(broken)) => broken,
             other => panic!("{name}: {other:?}"),
         }
@@ -577,7 +577,7 @@ async fn a_trail_that_was_touched_is_found_out() {
         store.stop(&Stop { by: "x".into(), at: now, why: at.to_string().into() }).await.expect("stopped");
         store.resume("x", now).await.expect("resumed");
     }
-    let broken = verify(&store, Some(&heads)).await.expect_err("forged");
+    let broken = verify(&store, Some(&heads), &[]).await.expect_err("forged");
     assert!(matches!(broken, AuditError::Broken(Broken::NotAsNoted(1))), "{broken}");
 }
 

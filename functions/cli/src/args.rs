@@ -126,7 +126,7 @@ pub enum Command {
     },
     /// Lets everything go on that was stopped.
     Resume,
-    /// Shows, checks and exports the audit trail.
+    /// Shows, checks, exports and purges the audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Says what Amend did to a resource or an account lately, and how to undo it.
@@ -470,9 +470,21 @@ pub enum AuditCommand {
         /// The file with the ends of the trail, as `audit.heads` names it; that of the configuration, if absent.
         #[arg(long, value_name = "FILE")]
         heads: Option<PathBuf>,
+        /// A file with records that were purged: checked, too, and held against what is left. More than one, in order.
+        #[arg(long, value_name = "FILE")]
+        earlier: Vec<PathBuf>,
     },
     /// Prints the whole trail, one JSON record a line.
     Export,
+    /// Takes old records out of the store, into a file, and leaves a checkpoint in their place.
+    Purge {
+        /// How old they are at least: `400d`.
+        #[arg(long, value_name = "TIME")]
+        older: String,
+        /// The file that they are written to, which is not there yet. Keep it.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]

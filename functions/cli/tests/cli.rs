@@ -9,6 +9,8 @@ use std::{
 use amend_tests::{clouds::Served, places::Fresh};
 use serde_json::json;
 
+#[path = "cli/audit.rs"]
+mod audit;
 #[path = "cli/crash.rs"]
 mod crash;
 
@@ -454,64 +456,6 @@ fn an_import_says_what_it_lacks() {
     }
 }
 
-#[test]
-fn everything_is_stopped_and_goes_on_and_the_trail_tells() {
-    let place = place();
-    // A switch of a new store would stop nobody.
-    for arguments in [&["stop", "--why", "a drill"][..], &["resume"][..]] {
-        let nowhere = place.amend(arguments);
-        assert!(code(&nowhere) == 1 && text(&nowhere.stderr).contains("there is no store at .amend/amend.db"));
-    }
-    place.amend(&["list"]);
-    assert_eq!(text(&place.amend(&["resume"]).stdout), "nothing was stopped\n");
-    assert_eq!(text(&place.amend(&["audit", "list"]).stdout), "nothing was done yet\n");
-    let stopped = place.amend(&["stop", "--why", "a drill"]);
-    assert!(text(&stopped.stdout).contains("by the local user: a drill"), "{}", text(&stopped.stdout));
-    let again = place.amend(&["stop", "--why", "me too"]);
-    assert!(text(&again.stdout).contains("was stopped already since") && text(&again.stdout).contains("a drill"));
-    let work = place.amend(&["work"]);
-    assert!(text(&work.stderr).contains("everything is stopped since"), "{}", text(&work.stderr));
-    let swept = place.amend(&["sweep"]);
-    assert!(text(&swept.stderr).contains("everything is stopped by the local user (a drill): nothing was done"));
-    assert!(text(&place.amend(&["resume"]).stdout).contains("everything goes on"));
-    let swept = place.amend(&["sweep"]);
-    assert!(text(&swept.stderr).contains("`remediate.most` is off"), "{}", text(&swept.stderr));
-    let verified = place.amend(&["audit", "verify"]);
-    assert_eq!(code(&verified), 0);
-    assert!(text(&verified.stdout).starts_with("the audit trail is whole: 3 records; no second place is configured"));
-    let exported = text(&place.amend(&["audit", "export"]).stdout);
-    assert_eq!(exported.lines().count(), 3);
-    assert!(exported.contains(r#""what":"stop""#) && exported.contains(r#""why":"a drill""#), "{exported}");
-    let recent = place.amend(&["recent", "arn:aws:s3:::acme", "--since", "2h"]);
-    assert_eq!(text(&recent.stdout), "no: Amend did nothing to arn:aws:s3:::acme in the last 2h\n");
-    let wrong = place.amend(&["recent", "payments"]);
-    assert!(code(&wrong) == 1 && text(&wrong.stderr).contains("`payments` is no resource and no account"));
-    let wrong = place.amend(&["recent", "arn:aws:s3:::acme", "--since", "soon"]);
-    assert!(code(&wrong) == 1 && text(&wrong.stderr).contains("write it as `2h` or `3d`"));
-    assert_eq!(text(&place.amend(&["approvals"]).stdout), "nothing awaits approval\n");
-    let approve = place.amend(&["approve", "r-none", "--plan", "01234567"]);
-    assert!(code(&approve) == 1 && text(&approve.stderr).contains("remediation `r-none` is not known"));
-    // What it is held against must be there.
-    place.write("amend.yaml", "version: 1\naudit: { heads: heads.jsonl }\n");
-    let verified = place.amend(&["audit", "verify"]);
-    assert!(code(&verified) == 3 && text(&verified.stdout).contains("no end of the audit trail is noted"));
-    assert_eq!(code(&place.amend(&["sweep"])), 0);
-    let verified = place.amend(&["audit", "verify"]);
-    assert!(code(&verified) == 0 && text(&verified.stdout).contains("1 end in the second place, and all fit"));
-    let retried = place.amend(&["work", "retry", "remedy:p-none"]);
-    assert!(code(&retried) == 1 && text(&retried.stderr).contains("there is no work `remedy:p-none`"));
-    // The configuration stops it, too, whatever the switch says.
-    let by_file = [("AMEND__STOPPED", "true"), ("AMEND__REMEDIATE__MOST", "approve")];
-    let swept = place.amend_in(&["sweep"], "", &by_file);
-    assert!(text(&swept.stderr).contains("everything is stopped by the configuration (`stopped: true`)"));
-    let resumed = place.amend_in(&["resume"], "", &by_file);
-    assert!(code(&resumed) == 3 && text(&resumed.stderr).contains("the configuration stops everything"));
-    place.write("amend.yaml", "version: 1\nremediate: { most: everything }\n");
-    let config = place.amend(&["config", "check"]);
-    let errors = text(&config.stderr);
-    assert!(code(&config) == 3 && errors.contains("off, observe, approve, enforce"), "{errors}");
-}
-
 /// The statements of the manual, in order.
 fn statements(manual: &str) -> Vec<String> {
     let blocks = manual.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
@@ -550,6 +494,7 @@ fn a_server_is_set_up_as_the_manual_says_and_keeps_it_all() {
     for right in rights {
         runtime.block_on(fresh.tamper(right));
     }
+    runtime.block_on(async { audit::stopped_long_ago(&fresh.open().await).await });
     let status = app(&["store"]);
     assert!(code(&status) == 0 && text(&status.stdout).contains("PostgreSQL 1"), "{}", text(&status.stdout));
     let list: Vec<String> = (0..7).map(|n| finding(&format!("st{n}"), "High", "")).collect();
@@ -563,7 +508,7 @@ fn a_server_is_set_up_as_the_manual_says_and_keeps_it_all() {
         (vec!["resume"], "everything goes on"),
         (vec!["work", "retry"], "0 to be tried again"),
         (vec!["sweep"], ""),
-        (vec!["audit", "verify"], "the audit trail is whole: 6 records"),
+        (vec!["audit", "verify"], "the audit trail is whole: 8 records"),
     ] {
         let done = app(&arguments);
         assert_eq!(code(&done), 0, "{arguments:?}: {}", text(&done.stderr));
@@ -598,6 +543,18 @@ fn a_server_is_set_up_as_the_manual_says_and_keeps_it_all() {
     // It cannot rewrite what it did.
     let rewriting = runtime.block_on(fresh.try_as("amend_app", "another one", "UPDATE audit SET body = ''"));
     assert!(rewriting.expect_err("refused").contains("permission denied"));
+    place.write("amend.yaml", "version: 1\n");
+    let purge = ["audit", "purge", "--older", "400d", "--to"];
+    let refused = app(&[&purge[..], &["1.jsonl"]].concat());
+    assert!(
+        code(&refused) == 1 && text(&refused.stderr).contains("this role lacks rights"),
+        "{}",
+        text(&refused.stderr)
+    );
+    let purged = as_role("amend_owner", "one of your choice", &[&purge[..], &["2.jsonl"]].concat());
+    assert!(text(&purged.stdout).starts_with("2 records up to number 2 went to 2.jsonl"), "{}", text(&purged.stderr));
+    let whole = app(&["audit", "verify", "--earlier", "2.jsonl"]);
+    assert!(text(&whole.stdout).contains("after the 2 that were purged, which are whole, too"));
 }
 
 #[test]

@@ -109,10 +109,12 @@ pub enum Broken {
     NotAsNoted(u64),
 }
 
-/// Checks records as they come, in order.
+/// Checks records as they come, in order. The first may be a later one: where others were purged before it.
 #[derive(Clone, Debug, Default)]
 pub struct Verifier {
+    begins: Head,
     head: Head,
+    purged: Option<Head>,
 }
 
 impl Verifier {
@@ -121,6 +123,10 @@ impl Verifier {
     /// # Errors
     /// Where the trail is broken.
     pub fn next(&mut self, record: &Record) -> Result<(), Broken> {
+        if self.head.seq == 0 && record.seq > 1 {
+            self.begins = Head { seq: record.seq.saturating_sub(1), digest: record.previous.clone() };
+            self.head = self.begins.clone();
+        }
         let seq = self.head.seq.saturating_add(1);
         if record.seq != seq {
             return Err(Broken::Missing(seq));
@@ -133,7 +139,29 @@ impl Verifier {
             return Err(Broken::Unchained(seq));
         }
         self.head = record.head();
+        self.purged = record.entry.purged().or(self.purged.take());
         Ok(())
+    }
+
+    /// Whether nothing is missing before the first record: it is the first of all, or a later one says that those
+    /// before it were purged.
+    ///
+    /// # Errors
+    /// When the first is missing.
+    pub fn begins_whole(&self) -> Result<(), Broken> {
+        match &self.purged {
+            _ if self.begins.seq == 0 => Ok(()),
+            Some(purged) if *purged == self.begins => Ok(()),
+            Some(purged) if purged.seq == self.begins.seq => Err(Broken::Unchained(self.begins.seq.saturating_add(1))),
+            Some(purged) if purged.seq < self.begins.seq => Err(Broken::Missing(purged.seq.saturating_add(1))),
+            Some(_) | None => Err(Broken::Missing(1)),
+        }
+    }
+
+    /// What stands before what was looked at: the end of what was purged.
+    #[must_use]
+    pub fn begins(&self) -> &Head {
+        &self.begins
     }
 
     /// The end of what was looked at.
@@ -143,7 +171,29 @@ impl Verifier {
     }
 }
 
+/// What a checkpoint is called.
+const PURGED: &str = "audit.purged";
+
 impl Entry {
+    /// A checkpoint: all records up to this one were written elsewhere, and are no longer kept.
+    #[must_use]
+    pub fn purge(at: Timestamp, who: &str, through: &Head) -> Self {
+        Self {
+            at,
+            who: who.into(),
+            what: PURGED.into(),
+            subject: "the audit trail".into(),
+            resource: None,
+            account: None,
+            detail: json!({ "through": through }),
+        }
+    }
+
+    /// Up to where records were purged, where it says that.
+    fn purged(&self) -> Option<Head> {
+        (&*self.what == PURGED).then(|| Head::deserialize(self.detail.get("through")?).ok())?
+    }
+
     /// A step of a remediation, as it is kept.
     #[must_use]
     pub fn of(r: &Remediation) -> Self {

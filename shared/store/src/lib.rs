@@ -438,6 +438,10 @@ pub trait Store: Send + Sync {
     /// Records about a resource or an account since a time, in order.
     async fn audit_of(&self, resource_or_account: &str, since: Timestamp) -> Result<Vec<Record>, StoreError>;
 
+    /// Takes the records up to one out of the audit trail, and says so at its end. Returns how many; nothing, where
+    /// that one is another by now, or is gone.
+    async fn purge_audit(&self, through: &Head, by: &str, now: Timestamp) -> Result<Option<u64>, StoreError>;
+
     /// The end of the audit trail.
     async fn audit_head(&self) -> Result<Head, StoreError>;
 

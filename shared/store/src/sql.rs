@@ -391,6 +391,10 @@ pub(crate) const ADD_AUDIT: Insert =
 
 pub(crate) const LIST_AUDIT: &str = "SELECT body FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2";
 
+pub(crate) const DIGEST_OF_AUDIT: &str = "SELECT digest FROM audit WHERE seq = $1";
+
+pub(crate) const PURGE_AUDIT: &str = "DELETE FROM audit WHERE seq <= $1";
+
 pub(crate) const RECENT_AUDIT: &str = "SELECT body FROM audit WHERE (resource = $1 OR account = $1) AND at >= $2 \
     ORDER BY seq LIMIT 10000";
 

@@ -349,6 +349,24 @@ impl Store for Database {
         read_all("the audit trail", &tx.rows(sql::RECENT_AUDIT, &values![resource_or_account, since]).await?)
     }
 
+    async fn purge_audit(&self, through: &Head, by: &str, now: Timestamp) -> Result<Option<u64>, StoreError> {
+        let mut tx = self.begin("purge the audit trail").await?;
+        let seq = i64::try_from(through.seq).unwrap_or(i64::MAX);
+        let found = tx.row(sql::DIGEST_OF_AUDIT, &values![seq]).await?;
+        let same = found.map(|row| row.get::<&str>(0).map(|digest| *digest == *through.digest)).transpose()?;
+        if same != Some(true) {
+            return Ok(None);
+        }
+        // This waits for others who purge: what they took out is not there any more.
+        let purged = tx.run(sql::PURGE_AUDIT, &values![seq]).await?;
+        if purged == 0 {
+            return Ok(None);
+        }
+        trail::add_after(&mut tx, through.clone(), vec![Entry::purge(now, by, through)]).await?;
+        tx.commit().await?;
+        Ok(Some(purged))
+    }
+
     async fn audit_head(&self) -> Result<Head, StoreError> {
         trail::head(&mut self.look("read the audit trail").await?).await
     }

@@ -19,11 +19,17 @@ use crate::{
 
 /// Adds records to the end of the trail. A transaction does so last: from then on others wait for it.
 pub(crate) async fn add(tx: &mut Tx, entries: Vec<Entry>) -> Result<(), StoreError> {
+    add_after(tx, Head::default(), entries).await
+}
+
+/// The same; `gone` is the end of what was taken out: there may be nothing after it.
+pub(crate) async fn add_after(tx: &mut Tx, gone: Head, entries: Vec<Entry>) -> Result<(), StoreError> {
     if entries.is_empty() {
         return Ok(());
     }
     tx.lock(Lock::Trail).await?;
-    let mut head = head(tx).await?;
+    let last = head(tx).await?;
+    let mut head = if last.seq < gone.seq { gone } else { last };
     let mut rows = Vec::new();
     for entry in entries {
         let record =

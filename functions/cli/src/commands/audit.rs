@@ -1,11 +1,14 @@
 //! `amend audit` and `amend recent`: what was done, by whom and why, and whether that is all.
 
 use amend_domain::{ResourceId, Timeframe, audit::Record, plan::State};
+use std::path::Path;
+
 use amend_pipeline::{
-    Config,
+    Config, PipelineError,
     audit::{self, AuditError},
 };
-use amend_store::Store as _;
+use amend_store::{Database, Store as _};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
@@ -30,9 +33,9 @@ pub async fn run(command: &AuditCommand, config: &Config, output: Output) -> Res
                 table(&records, output);
             }
         }
-        AuditCommand::Verify { heads } => {
+        AuditCommand::Verify { heads, earlier } => {
             let heads = heads.as_deref().or(config.audit_heads.as_deref());
-            let verified = match audit::verify(&store, heads).await {
+            let verified = match audit::verify(&store, heads, earlier).await {
                 Ok(verified) => verified,
                 // The answer is no, and says where.
                 Err(AuditError::Broken(broken)) => {
@@ -59,18 +62,27 @@ pub async fn run(command: &AuditCommand, config: &Config, output: Output) -> Res
             if output.format() == Format::Json {
                 output.json(&verified)?;
             } else {
+                let before = match (verified.purged, verified.earlier) {
+                    (0, _) => String::new(),
+                    (purged, 0) => format!(" after the {purged} that were purged (`--earlier` checks them)"),
+                    (purged, earlier) if earlier < purged => {
+                        format!(" after the {purged} that were purged, the last {earlier} of which are whole, too")
+                    }
+                    (purged, _) => format!(" after the {purged} that were purged, which are whole, too"),
+                };
                 let noted = match (heads, verified.noted) {
                     (None, _) => "; no second place is configured (`audit.heads`)".to_owned(),
                     (Some(_), noted) => format!("; {} in the second place, and all fit", counted(noted, "end")),
                 };
                 let whole = format!(
-                    "the audit trail is whole: {}{noted}",
+                    "the audit trail is whole: {}{before}{noted}",
                     counted(usize::try_from(verified.records).unwrap_or(usize::MAX), "record")
                 );
                 output.say(&output.toned(Tone::Good, &whole));
                 output.say(&format!("  its end is {}", verified.head));
             }
         }
+        AuditCommand::Purge { older, to } => purge(&store, older, to, config, output).await?,
         AuditCommand::Export => {
             let mut after = 0;
             loop {
@@ -89,14 +101,45 @@ pub async fn run(command: &AuditCommand, config: &Config, output: Output) -> Res
     Ok(Exit::Ok)
 }
 
+/// Runs `amend audit purge`.
+async fn purge(store: &Database, older: &str, to: &Path, config: &Config, output: Output) -> Result<(), Failure> {
+    let time = timeframe(older)?;
+    if time.seconds() < 24 * 3_600 {
+        return Err(Failure::new("what is not a day old is not purged", None, Some("write it as `400d`")));
+    }
+    // What shows who did what is not taken away by nobody.
+    if !config.people.is_empty() && !config.who.is_named() {
+        return Err(PipelineError::NoName.into());
+    }
+    let heads = config.audit_heads.as_deref();
+    let now = setup::now();
+    let purged = audit::purge(store, heads, before(now, &time), to, (config.who.name(), now)).await;
+    let Some(purged) = purged.map_err(failure)? else {
+        match output.format() {
+            Format::Json => output.json(&json!({ "records": 0 }))?,
+            _ => output.say(&format!("no record is older than {older}: nothing was purged")),
+        }
+        return Ok(());
+    };
+    if let Some(path) = heads {
+        audit::note_head(store, path, now).await.map_err(failure)?;
+    }
+    match output.format() {
+        Format::Json => output.json(&purged)?,
+        _ => {
+            let records = counted(usize::try_from(purged.records).unwrap_or(usize::MAX), "record");
+            output.say(&format!("{records} up to number {} went to {}: keep it", purged.through.seq, to.display()));
+            output.say(&format!("  it ends with {}, which stands in the trail", purged.through.digest));
+        }
+    }
+    Ok(())
+}
+
 /// Runs `amend recent`.
 pub async fn recent(id: &str, since: &str, config: &Config, output: Output) -> Result<Exit, Failure> {
-    let time = Timeframe::parse(since).map_err(|error| {
-        Failure::new(format!("`{since}` is no length of time"), Some(Box::new(error)), Some("write it as `2h` or `3d`"))
-    })?;
+    let time = timeframe(since)?;
     let store = setup::store(config).await?;
-    let from =
-        setup::now().saturating_sub(jiff::SignedDuration::from_secs(time.seconds())).unwrap_or(jiff::Timestamp::MIN);
+    let from = before(setup::now(), &time);
     let name = super::hold::canonical(id)?;
     let records = store.audit_of(&name, from).await?;
     if output.format() == Format::Json {
@@ -121,6 +164,16 @@ pub async fn recent(id: &str, since: &str, config: &Config, output: Output) -> R
         }
     }
     Ok(Exit::Ok)
+}
+
+fn timeframe(text: &str) -> Result<Timeframe, Failure> {
+    Timeframe::parse(text).map_err(|error| {
+        Failure::new(format!("`{text}` is no length of time"), Some(Box::new(error)), Some("write it as `2h` or `3d`"))
+    })
+}
+
+fn before(now: Timestamp, time: &Timeframe) -> Timestamp {
+    now.saturating_sub(SignedDuration::from_secs(time.seconds())).unwrap_or(Timestamp::MIN)
 }
 
 fn table(records: &[Record], output: Output) {
@@ -165,5 +218,15 @@ fn table(records: &[Record], output: Output) {
 /// An error of the trail, for people.
 pub fn failure(error: AuditError) -> Failure {
     let cause = std::error::Error::source(&error).map(|source| setup::whole(source).into());
-    Failure::new(error.to_string(), cause, None)
+    let hint = match &error {
+        AuditError::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
+            Some("name a new file; what another run wrote there may be all that is left of those records")
+        }
+        AuditError::Apart { .. } => {
+            Some("give all files with `--earlier`, the oldest first, up to the last that was written")
+        }
+        AuditError::Store(error) => error.hint(),
+        _ => None,
+    };
+    Failure::new(error.to_string(), cause, hint)
 }
