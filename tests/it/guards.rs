@@ -316,6 +316,10 @@ async fn a_person_holds_all_that_bear_a_tag() {
     let check = r.checks.iter().find(|check| &*check.guard == "hold").expect("asked");
     assert_eq!(check.says, Says::Ask);
     assert!(check.why.starts_with("ann holds tag:team, and its tags cannot be read: "), "{}", check.why);
+    // What whoever approves it is told stands in the trail.
+    let first = bench.store().audit(1, 1).await.expect("read").remove(0).entry;
+    let told = first.detail["guards"].as_array().expect("what guards asked");
+    assert!(told.contains(&json!({ "guard": "hold", "why": check.why })), "{first:?}");
     let other = refused_by_hand(&bench, Subject::make("azure.storage.secure-transfer", "bad")).await;
     assert!(other.contains(" may be held until 2026-11-25 00:00 UTC by ann: audit (the hold is on tag:team, and its tags cannot be read: "), "{other}");
 }

@@ -253,6 +253,10 @@ async fn an_event_has_one_effect_which_its_source_confirms() {
         ("amend", Some(subject.resource.to_lowercase().as_str()))
     );
     assert_eq!(first.detail["rule"], "all");
+    let problem = bench.store().problems(&amend_store::Filter::default()).await.expect("listed").remove(0);
+    let decided = json!({ "rule_set": problem.decision.rule_set, "why": problem.decision.why });
+    assert!(problem.decision.rule_set.starts_with("sha256:") && !problem.decision.why.is_empty());
+    assert_eq!((&first.detail["decided"], &first.detail["guards"]), (&decided, &json!([])));
     assert_eq!(
         first.detail["changes"][0],
         json!({ "path": "supportsHttpsTrafficOnly", "before": false, "then": true })

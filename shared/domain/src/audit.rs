@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     digest,
+    guard::Says,
     plan::{MadeOutcome, Remediation, State, diff},
     resource::{AccountId, ResourceId},
 };
@@ -220,6 +221,8 @@ impl Entry {
                 detail.insert("mode".into(), json!(r.mode));
                 detail.insert("problem".into(), json!(r.problem));
                 detail.insert("rule".into(), json!(r.rule));
+                detail.insert("decided".into(), json!(r.decided));
+                detail.insert("guards".into(), open(r));
                 detail.insert("changes".into(), changes(r));
             }
             if let Some(made) = last {
@@ -252,6 +255,12 @@ impl Entry {
             detail,
         }
     }
+}
+
+/// What guards have against it, so that it is known what whoever approves it was told.
+fn open(r: &Remediation) -> Value {
+    let open = r.checks.iter().filter(|check| check.says != Says::Pass);
+    open.map(|check| json!({ "guard": check.guard, "why": check.why })).collect()
 }
 
 /// What would change, line by line; of what is sensitive, that it would.

@@ -195,6 +195,9 @@ pub struct Remediation {
     /// The rule that governs that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleId>,
+    /// The decision that it follows from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<Decided>,
     /// How far it may go by itself; a person who asks by hand is asked for nothing more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
@@ -259,6 +262,15 @@ pub struct Answer {
     pub why: Option<Box<str>>,
 }
 
+/// A decision about a problem, as far as whoever asks later must know it: the problem may be decided anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    /// The digest of the rule set that was asked.
+    pub rule_set: Box<str>,
+    /// Why it decided so, in one line.
+    pub why: Box<str>,
+}
+
 /// Who asks for a remediation, and for what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
@@ -268,6 +280,8 @@ pub struct Asked {
     pub problem: Option<ProblemId>,
     /// The rule that governs that.
     pub rule: Option<RuleId>,
+    /// The decision that it follows from.
+    pub decided: Option<Decided>,
     /// How far it may go by itself.
     pub mode: Option<Mode>,
     /// Until when a person may say whether it may be done, where one is asked.

@@ -4,7 +4,7 @@
 use amend_domain::{
     Problem,
     guard::{Check, Says, strictest},
-    plan::{Asked, Plan, Remediation, State, Verdict},
+    plan::{Asked, Decided, Plan, Remediation, State, Verdict},
     problem::{Closed, State as ProblemState},
     rule::Mode,
     work::{After, Lease, Work, WorkKind},
@@ -150,6 +150,7 @@ impl Fixer {
             by: "amend".into(),
             problem: Some(problem.id.clone()),
             rule: problem.decision.rule.clone(),
+            decided: Some(Decided { rule_set: problem.decision.rule_set.clone(), why: problem.decision.why.clone() }),
             mode: Some(mode),
             checks,
             until: (mode == Mode::Approve).then(|| add(self.now(), self.limits.approve_within)),

@@ -40,13 +40,14 @@ impl Remedy {
         journal: &dyn Journal,
     ) -> Result<Remediation, RemedyError> {
         let now = self.now();
-        let Asked { by, problem, rule, mode, until, checks } = asked.into();
+        let Asked { by, problem, rule, decided, mode, until, checks } = asked.into();
         let mut remediation = Remediation {
             id: id.into(),
             plan,
             by,
             problem,
             rule,
+            decided,
             mode,
             checks,
             undo_by: None,
