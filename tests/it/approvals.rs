@@ -50,6 +50,21 @@ async fn a_person_approves_what_they_saw_and_nothing_else() {
     assert_eq!(one(&late).await.why.as_deref(), Some("nobody said within 168 h whether it may be done: nothing was"));
     let said: Vec<String> = bench.told(|_| true).await.into_iter().filter(|text| text.starts_with("ann")).collect();
     assert_eq!(said, ["ann remediation.approved", "ann remediation.denied"]);
+    // It is not forgotten: somebody must say that they will answer, and is asked again.
+    let parked: Vec<_> = bench.store().work(10).await.expect("listed");
+    let parked: Vec<_> = parked.into_iter().filter(|work| work.parked.is_some()).collect();
+    assert_eq!(parked.len(), 1, "{parked:?}");
+    assert_eq!(parked[0].why.as_deref(), Some("nobody said within 168 h whether it may be done: nothing was"));
+    assert_eq!(bench.store().retry_work(Some(&parked[0].key), bench.fixer.now()).await.expect("retried"), 1);
+    bench.work().await;
+    assert_eq!(bench.states(&late).await, [State::AwaitingApproval, State::Superseded]);
+    // What is healthy by the time that nobody answered is nobody's any more.
+    bench.report(&late, "Healthy", "2026-11-28T07:00:00Z").await;
+    bench.inner.clock.set("2026-12-10T12:00:00Z");
+    bench.work().await;
+    assert_eq!(bench.states(&late).await, [State::Superseded, State::Superseded]);
+    assert_eq!(one(&late).await.why.as_deref(), Some("the problem is not there any more"));
+    assert!(bench.store().work(10).await.expect("listed").iter().all(|work| work.parked.is_none()));
 }
 
 /// A batch is answered as one, minus what is left out; each of it is still looked at by itself.

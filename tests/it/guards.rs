@@ -54,7 +54,7 @@ pub(crate) async fn silent(bench: &Bench, subject: &Subject) {
 #[tokio::test]
 async fn an_exemption_a_lock_and_code_forbid_it() {
     type Arrange = fn(&Subject);
-    let cases: [(&str, Arrange, &str); 7] = [
+    let cases: [(&str, Arrange, &str); 8] = [
         (
             "exempted above",
             |subject| exempt(subject, json!({})),
@@ -83,6 +83,11 @@ async fn an_exemption_a_lock_and_code_forbid_it() {
                 written(subject, "2026-11-19T10:00:00Z", "9B7E2C1A-0000-4000-8000-000000000001");
             },
             "last-writer: the pipeline 9B7E2C1A-0000-4000-8000-000000000001 wrote it last, at 2026-11-19T10:00:00Z: change it there",
+        ),
+        (
+            "managed by Config Connector",
+            |subject| tag(subject, json!({ "managed-by-cnrm": "true" })),
+            "managed: code manages it (tag managed-by-cnrm=true): change it there",
         ),
         (
             "managed our way",

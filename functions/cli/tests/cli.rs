@@ -702,6 +702,15 @@ fn two_people_exempt_something_for_a_while() {
     let stopped = by("amend_nobody", &["stop", "--why", "an incident"]);
     assert_eq!(code(&stopped), 0, "{}", text(&stopped.stderr));
     assert!(text(&stopped.stderr).contains("the token is nobody's"), "{}", text(&stopped.stderr));
+    let held = text(&by("amend_nobody", &["hold", account, "--for", "3d", "--why", "x", "--format", "json"]).stdout);
+    let hold: serde_json::Value = serde_json::from_str(&held).expect("JSON");
+    let hold = hold["id"].as_str().expect("a hold");
+    // What protects is not taken away by nobody.
+    for taken in [&["resume"][..], &["hold", "--end", hold]] {
+        let refused = by("amend_nobody", taken);
+        assert!(code(&refused) == 1 && text(&refused.stderr).contains("only people with names can say this"));
+    }
+    assert_eq!(text(&by(&ann, &["hold", "--end", hold]).stdout), format!("{account} is not held any more\n"));
     assert!(text(&by(&ann, &["resume"]).stdout).contains("it was stopped by the local user"));
     let trail = text(&place.amend(&["audit", "list", "--format", "plain"]).stdout);
     assert!(trail.contains("ann@contoso.com\tresume\t"), "{trail}");

@@ -101,6 +101,8 @@ pub enum After {
         problem: String,
         /// When.
         at: Timestamp,
+        /// Why a person must say so first, where that is so.
+        parked: Option<String>,
     },
     /// It waits for a person.
     Parked {

@@ -276,13 +276,22 @@ impl Fixer {
         if let Some(until) = r.until.filter(|until| *until > self.now()) {
             return Ok(After::Later { at: until });
         }
+        let problem = match &r.problem {
+            Some(id) => self.problem(id.as_str()).await?,
+            None => None,
+        };
+        if problem.is_none_or(|problem| problem.state != ProblemState::Open) {
+            r.until = None;
+            self.step(r, State::Superseded, Some("the problem is not there any more".into()), lease).await?;
+            return Ok(After::Done);
+        }
         warn!(remediation = &*r.id, "nobody said whether it may be done");
         let why = format!(
             "nobody said within {} h whether it may be done: nothing was",
             self.limits.approve_within.as_hours()
         );
         self.step(r, State::Superseded, Some(why), lease).await?;
-        Ok(After::Done)
+        Ok(self.after(r))
     }
 
     /// Takes a remediation to a state without asking a cloud.

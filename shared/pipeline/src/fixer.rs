@@ -410,9 +410,12 @@ impl Fixer {
     /// confirmed by its source.
     pub(crate) fn after(&self, r: &Remediation) -> After {
         match (&r.problem, r.state) {
-            // The resource changed since: whoever was asked is asked again, with what is there now.
+            // The resource changed since: whoever was asked is asked again, with what is there now. Where nobody
+            // answered in time, somebody must say first that they will.
             (Some(problem), State::Superseded) if r.answer.as_ref().is_none_or(|answer| answer.approved) => {
-                After::Afresh { problem: problem.to_string(), at: add(self.now(), LATER) }
+                let late = r.answer.is_none() && r.until.is_some_and(|until| until <= self.now());
+                let parked = r.why.clone().filter(|_| late);
+                After::Afresh { problem: problem.to_string(), at: add(self.now(), LATER), parked }
             }
             (Some(_), State::Set) => {
                 After::Later { at: r.changed.saturating_add(self.limits.confirm_within).unwrap_or(Timestamp::MAX) }

@@ -359,6 +359,9 @@ pub(crate) const FINISH_WORK: &str = "DELETE FROM work WHERE key = $1 AND holder
 pub(crate) const LEAVE_WORK: &str = "UPDATE work SET due = $4, attempts = CASE WHEN $5 = 1 THEN 0 ELSE attempts END, \
     parked = $6, why = $7, holder = NULL, until = 0 WHERE key = $1 AND holder = $2 AND fence = $3";
 
+/// What nobody is at waits for a person.
+pub(crate) const PARK_WORK: &str = "UPDATE work SET parked = $2, why = $3 WHERE key = $1 AND until = 0";
+
 pub(crate) const DROP_WORK: Pick =
     Pick { key: &["key"], select: "DELETE FROM work WHERE key IN (SELECT key FROM wanted)" };
 

@@ -206,9 +206,12 @@ pub(crate) async fn leave(tx: &mut Tx, lease: &Lease, after: &After, now: Timest
     let finish = values![&lease.key, &lease.holder, lease.fence];
     let (due, got_on, parked, why) = match after {
         After::Done => return tx.run(sql::FINISH_WORK, &finish).await.map(drop),
-        After::Afresh { problem, at } => {
+        After::Afresh { problem, at, parked } => {
             if tx.run(sql::FINISH_WORK, &finish).await? == 1 {
                 put(tx, WorkKind::Remedy, problem, 0, *at).await?;
+                if let Some(why) = parked {
+                    tx.run(sql::PARK_WORK, &values![WorkKind::Remedy.key(problem), now, why.as_str()]).await?;
+                }
             }
             return Ok(());
         }

@@ -4,7 +4,7 @@ use amend_domain::{ResourceId, Timeframe, audit::Record, plan::State};
 use std::path::Path;
 
 use amend_pipeline::{
-    Config, PipelineError,
+    Config,
     audit::{self, AuditError},
 };
 use amend_store::{Database, Store as _};
@@ -107,13 +107,10 @@ async fn purge(store: &Database, older: &str, to: &Path, config: &Config, output
     if time.seconds() < 24 * 3_600 {
         return Err(Failure::new("what is not a day old is not purged", None, Some("write it as `400d`")));
     }
-    // What shows who did what is not taken away by nobody.
-    if !config.people.is_empty() && !config.who.is_named() {
-        return Err(PipelineError::NoName.into());
-    }
+    let by = config.somebody()?;
     let heads = config.audit_heads.as_deref();
     let now = setup::now();
-    let purged = audit::purge(store, heads, before(now, &time), to, (config.who.name(), now)).await;
+    let purged = audit::purge(store, heads, before(now, &time), to, (by, now)).await;
     let Some(purged) = purged.map_err(failure)? else {
         match output.format() {
             Format::Json => output.json(&json!({ "records": 0 }))?,

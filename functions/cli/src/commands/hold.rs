@@ -26,7 +26,7 @@ pub async fn run(
     let store = setup::store(config).await?;
     let now = setup::now();
     if let Some(id) = end {
-        let Some(hold) = store.end_hold(id, config.who.name(), now).await? else {
+        let Some(hold) = store.end_hold(id, config.somebody()?, now).await? else {
             let hint = "`amend hold --list` shows them";
             return Err(Failure::new(format!("there is no hold `{id}`"), None, Some(hint)));
         };

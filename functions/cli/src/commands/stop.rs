@@ -52,7 +52,7 @@ pub async fn resume(config: &Config, output: Output) -> Result<Exit, Failure> {
         });
     }
     let store = the_store(config).await?;
-    let was = store.resume(config.who.name(), setup::now()).await?;
+    let was = store.resume(config.somebody()?, setup::now()).await?;
     if output.format() == Format::Json {
         output.json(&json!({ "was": was }))?;
         return Ok(Exit::Ok);

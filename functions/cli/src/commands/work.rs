@@ -26,9 +26,9 @@ pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
     let (mut done, mut later, mut parked) = (0_usize, 0_usize, 0_usize);
     while let Some((_, after)) = fixer.work(None).await? {
         let count = match after {
-            After::Done | After::Afresh { .. } => &mut done,
+            After::Done | After::Afresh { parked: None, .. } => &mut done,
             After::Later { .. } | After::Held { .. } | After::Again { .. } => &mut later,
-            After::Parked { .. } => &mut parked,
+            After::Parked { .. } | After::Afresh { .. } => &mut parked,
         };
         *count = count.saturating_add(1);
     }

@@ -21,7 +21,7 @@ use serde::Serialize;
 
 use self::reader::Reader;
 use crate::{
-    fixer, guard,
+    PipelineError, fixer, guard,
     people::{People, Person},
 };
 
@@ -146,6 +146,15 @@ pub fn load(
 }
 
 impl Config {
+    /// Whoever runs this, by the name that they have where people have names.
+    ///
+    /// # Errors
+    /// Where people have names, and nobody knows who this is: what protects is not taken away by nobody.
+    pub fn somebody(&self) -> Result<&str, PipelineError> {
+        let known = self.people.is_empty() || self.who.is_named();
+        if known { Ok(self.who.name()) } else { Err(PipelineError::NoName) }
+    }
+
     /// The defaults.
     fn new(folder: &Path) -> Self {
         Self {

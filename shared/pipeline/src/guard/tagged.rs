@@ -82,11 +82,14 @@ pub(super) fn hold(sight: &Sight<'_>, tagged: &Tagged) -> Check {
 }
 
 /// Tags that tools put on what they manage, with the values that say otherwise.
-const MANAGED: [&str; 7] = [
+/// (Config Connector's: <https://cloud.google.com/config-connector/docs/concepts/managing-conflicts>.)
+const MANAGED: [&str; 9] = [
     "aws:cloudformation:stack-id",
+    "cnrm-lease-holder-id",
     "goog-terraform-provisioned",
     "iac",
     "managed-by",
+    "managed-by-cnrm",
     "managed_by",
     "managedby",
     "terraform",
