@@ -566,6 +566,11 @@ async fn old_records_are_purged_into_a_file_and_leave_a_checkpoint(kind: Kind) {
     let whole = verify(&store, Some(&heads), &files).await.expect("whole");
     assert_eq!((whole.records, whole.purged, whole.earlier, whole.noted), (6, 8, 8, 7));
     assert_eq!(verify(&store, None, &files[1..]).await.expect("whole").earlier, 4);
+    // The end of what was purged is still held against what was noted of it.
+    let other = file("others.jsonl");
+    std::fs::write(&other, r#"{"at":"2026-05-01T00:00:00Z","seq":8,"digest":"sha256:other"}"#).expect("written");
+    let wrong = verify(&store, Some(&other), &[]).await.expect_err("another trail");
+    assert!(matches!(wrong, AuditError::Broken(Broken::NotAsNoted(8))), "{wrong}");
     // The files must be all of them, in order, and as they were written.
     let wrong = verify(&store, None, &files[..1]).await.expect_err("one is missing");
     assert_eq!(wrong.to_string(), "the files end with record 4, and the store begins after record 8");
