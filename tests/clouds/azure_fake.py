@@ -365,8 +365,8 @@ class Arm:
         key, kind = request.path.lower(), kind_of(request.path)
         if kind in LISTS:
             values = self.applying(scope_of(key), kind, request.query.get("$filter", ""))
-            if kind == "microsoft.security/standardassignments":  # that those around it are listed is not documented
-                values = [each for each in values if each["id"].lower().startswith(scope_of(key) + "/")]
+            if kind == "microsoft.security/standardassignments":  # whether others are listed, too, is not documented
+                values = [each for each in values if scope_of(each["id"].lower()) == scope_of(key)]
         else:
             # .../providers/Microsoft.Web/sites/x/config lists what is below x, .../Microsoft.Web/sites what is around.
             within = scope_of(key) if key.endswith(f"/providers/{kind}") else key.rpartition("/")[0]
