@@ -528,6 +528,26 @@ async fn a_resource_group_is_held_with_all_that_is_in_it() {
     }
 }
 
+/// What holds back a plan that was approved is said where people look for why nothing happens.
+#[tokio::test]
+async fn what_holds_an_approved_plan_back_is_explained() {
+    let subject = storage();
+    let bench = bench("approve", Mode::Enforce).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.work().await;
+    let r = bench.remediations(&subject).await.remove(0);
+    bench.fixer.answer(&r.id, &r.plan.digest, &Answered::yes(Person::named("ann"))).await.expect("approved");
+    let (now, until) = (moment("2026-11-20T12:00:00Z"), moment("2026-11-25T00:00:00Z"));
+    let on = subject.resource.to_lowercase().into();
+    let hold = Hold { id: "h-1".into(), on, until, by: "bob".into(), at: now, why: "a launch".into() };
+    bench.store().hold(&hold).await.expect("held");
+    silent(&bench, &subject).await;
+    let problem = r.problem.expect("a problem");
+    let next = bench.inner.pipeline.explain(problem.as_str()).await.expect("explained").work.expect("something");
+    assert_eq!(next.due, until);
+    assert_eq!(next.why, Some(format!("hold: bob holds {}: a launch", hold.on)));
+}
+
 /// While somebody has just-in-time access to a machine, it is left alone.
 #[tokio::test]
 async fn just_in_time_access_is_waited_for() {

@@ -481,6 +481,11 @@ async fn what_the_source_does_not_confirm_in_time_is_for_a_person() {
         r.why.as_deref(),
         Some("the setting reads back as planned, and after 24 h the source still says otherwise")
     );
+    // It is shown until the source says so, after all.
+    let shown = bench.store().work(10).await.expect("listed").remove(0);
+    assert!(shown.parked.is_some() && shown.why == r.why, "{shown:?}");
+    bench.report(&subject, "Healthy", "2026-11-21T12:00:00Z").await;
+    assert_eq!(bench.states(&subject).await, [State::Healthy]);
     assert_eq!(bench.store().work(10).await.expect("listed"), []);
 }
 
@@ -547,7 +552,7 @@ async fn a_trail_that_was_touched_is_found_out() {
     bench.work().await;
     assert!(note_head(bench.store(), &heads, now).await.expect("noted"));
     let whole = verify(bench.store(), Some(&heads), &[]).await.expect("whole");
-    assert_eq!((whole.records, whole.noted), (6, 2));
+    assert_eq!((whole.records, whole.noted), (7, 2));
 
     let copy = async |name: &str, statements: &[&str]| {
         let copy = bench.inner.fresh.copy().await;
@@ -566,6 +571,30 @@ async fn a_trail_that_was_touched_is_found_out() {
     );
     assert_eq!(copy("missing", &["DELETE FROM audit WHERE seq = 2"]).await, Broken::Missing(2));
     assert_eq!(copy("cut", &["DELETE FROM audit WHERE seq > 4"]).await, Broken::Missing(5));
+    // A later end would hide what does not fit: it is not noted.
+    for (statement, expected) in [
+        ("DELETE FROM audit WHERE seq > 6", Broken::Missing(7)),
+        (
+            "UPDATE audit SET body = replace(body, '\"digest\":\"sha256:', '\"digest\":\"sha256:0') WHERE seq = 7",
+            Broken::NotAsNoted(7),
+        ),
+    ] {
+        let copy = bench.inner.fresh.copy().await;
+        copy.tamper(statement).await;
+        let refused = note_head(&copy.open().await, &heads, now).await.expect_err("it does not fit");
+        assert!(matches!(&refused, AuditError::Broken(broken) if *broken == expected), "{refused}");
+    }
+    // Nor is it begun anew, where it is gone: the trail tells that there was one.
+    let text = std::fs::read_to_string(&heads).expect("read");
+    for gone in [None, Some("")] {
+        match gone {
+            None => std::fs::remove_file(&heads).expect("removed"),
+            Some(text) => std::fs::write(&heads, text).expect("written"),
+        }
+        let refused = note_head(bench.store(), &heads, now).await.expect_err("it is gone");
+        assert!(refused.to_string().contains("is empty or gone, and was not at 2026-11-20T12:00:00Z"), "{refused}");
+    }
+    std::fs::write(&heads, text).expect("written");
     assert_eq!(
         copy(
             "moved",
@@ -582,7 +611,7 @@ async fn a_trail_that_was_touched_is_found_out() {
         store.resume("x", now).await.expect("resumed");
     }
     let broken = verify(&store, Some(&heads), &[]).await.expect_err("forged");
-    assert!(matches!(broken, AuditError::Broken(Broken::NotAsNoted(1))), "{broken}");
+    assert!(matches!(broken, AuditError::Broken(Broken::NotAsNoted(2))), "{broken}");
 }
 
 #[tokio::test]

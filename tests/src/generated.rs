@@ -23,7 +23,7 @@ fn configuration() -> String {
         .expect("the defaults are fine");
     let mut page = String::from(
         "# Configuration\n\nEvery option of `amend.yaml`. Made from the code by `make generate`.\n\n\
-         Each can be overridden in the environment: `limits.bytes` by `AMEND__LIMITS__BYTES`. Lists are separated by commas there.\n\n\
+         Each can be overridden in the environment: `limits.bytes` by `AMEND__LIMITS__BYTES`. Lists of words are separated by commas there; lists of anything else (`people`, `guards.freezes`) are in the file alone.\n\n\
          | option | default | what it is for |\n| --- | --- | --- |\n",
     );
     for option in &config.options {

@@ -462,7 +462,7 @@ pub enum AuditCommand {
     /// Lists the last records.
     List {
         /// At most this many.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
     },
     /// Checks the whole trail: that no record was changed, moved or left out.
@@ -551,5 +551,10 @@ pub enum ConfigCommand {
 /// A reason, in words.
 fn said(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
-    if text.is_empty() { Err("say why in a few words") } else { Ok(text.to_owned()) }
+    match text {
+        "" => Err("say why in a few words"),
+        text if text.chars().any(char::is_control) => Err("say why in one line"),
+        text if text.chars().count() > 500 => Err("say why in at most 500 characters"),
+        text => Ok(text.to_owned()),
+    }
 }

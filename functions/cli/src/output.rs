@@ -166,8 +166,10 @@ impl Output {
             Format::Human => {
                 let mut table = Table::new();
                 table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-                if !table.is_tty() {
-                    table.set_width(160);
+                // Said here, as a table without colours does not ask the terminal any more.
+                let width = if table.is_tty() { table.width() } else { Some(160) };
+                if let Some(width) = width {
+                    table.set_width(width);
                 }
                 if anstream::AutoStream::choice(&std::io::stdout()) == anstream::ColorChoice::Never {
                     table.force_no_tty();
@@ -175,7 +177,9 @@ impl Output {
                 table.set_header(
                     columns.iter().map(|(name, _, _)| Cell::new(name).add_attribute(comfy_table::Attribute::Bold)),
                 );
-                let least_width = columns.iter().map(|(_, least, _)| *least).fold(0, u16::saturating_add);
+                // Each column has a space at both sides.
+                let least = columns.iter().map(|(_, least, _)| least.saturating_add(2));
+                let least_width = least.fold(0, u16::saturating_add);
                 // Where the columns do not fit as they should, the table finds its own way.
                 if table.width().is_none_or(|width| width >= least_width) {
                     table.set_constraints(columns.iter().map(|(_, least, most)| ColumnConstraint::Boundaries {

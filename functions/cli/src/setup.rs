@@ -13,7 +13,7 @@ use amend_pipeline::{
     fixer::Fixer,
     system::{SystemClock, UlidIds},
 };
-use amend_store::{BY_CONFIGURATION, Database};
+use amend_store::{BY_CONFIGURATION, Database, Place};
 
 use crate::{
     failure::Failure,
@@ -158,6 +158,17 @@ pub async fn store(config: &Config) -> Result<Database, Failure> {
         true => store.with_stop(Stop { by: BY_CONFIGURATION.into(), at: now(), why: "`stopped: true`".into() }),
         false => store,
     })
+}
+
+/// The store, which must be there: in a new one nothing is held or stopped that anybody does, and nothing is known.
+pub async fn existing_store(config: &Config) -> Result<Database, Failure> {
+    if let Place::File(path) = &config.store
+        && !path.exists()
+    {
+        let hint = "run it where amend.yaml is, or name that with `--config`";
+        return Err(Failure::new(format!("there is no store at {}", path.display()), None, Some(hint)));
+    }
+    store(config).await
 }
 
 /// The time.

@@ -593,6 +593,10 @@ fn a_store_that_is_not_there_is_said_so_without_the_password() {
 #[test]
 fn a_hold_is_said_listed_and_ended() {
     let place = place();
+    // In a store that is made by mistake nothing is held that anybody does.
+    let nowhere = place.amend(&["hold", "aws:111122223333", "--for", "14d", "--why", "migration"]);
+    assert!(code(&nowhere) == 1 && text(&nowhere.stderr).contains("there is no store at .amend/amend.db"));
+    place.amend(&["list"]);
     assert_eq!(text(&place.amend(&["hold", "--list"]).stdout), "nothing is held\n");
     let held = text(&place.amend(&["hold", "aws:111122223333", "--for", "14d", "--why", "migration"]).stdout);
     assert!(held.starts_with("aws:111122223333 is held until "), "{held}");
@@ -607,6 +611,7 @@ fn a_hold_is_said_listed_and_ended() {
         (&["hold", "tag:team=", "--for", "14d", "--why", "x"], "`tag:team=` names no tag"),
         (&["hold", "aws:111122223333", "--for", "soon", "--why", "x"], "is no length of time"),
         (&["hold", "aws:111122223333", "--for", "14d"], "--why"),
+        (&["hold", "aws:111122223333", "--for", "14d", "--why", "one\ttwo"], "say why in one line"),
         (&["hold", "aws:111122223333", "--for", "0d", "--why", "x"], "a hold of no time holds nothing"),
         (&["hold", "aws:111122223333", "--for", "14d", "--why", " "], "say why in a few words"),
         (&["hold"], "<ID"),

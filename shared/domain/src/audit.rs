@@ -115,7 +115,7 @@ pub enum Broken {
 pub struct Verifier {
     begins: Head,
     head: Head,
-    purged: Option<Head>,
+    purged: Vec<Head>,
 }
 
 impl Verifier {
@@ -140,23 +140,26 @@ impl Verifier {
             return Err(Broken::Unchained(seq));
         }
         self.head = record.head();
-        self.purged = record.entry.purged().or(self.purged.take());
+        self.purged.extend(record.entry.purged());
         Ok(())
     }
 
-    /// Whether nothing is missing before the first record: it is the first of all, or a later one says that those
-    /// before it were purged.
+    /// Whether nothing is missing before the first record: it is the first of all, or one of the checkpoints, here
+    /// or in what comes `later`, says that those before it were purged.
     ///
     /// # Errors
-    /// When the first is missing.
-    pub fn begins_whole(&self) -> Result<(), Broken> {
-        match &self.purged {
-            _ if self.begins.seq == 0 => Ok(()),
-            Some(purged) if *purged == self.begins => Ok(()),
-            Some(purged) if purged.seq == self.begins.seq => Err(Broken::Unchained(self.begins.seq.saturating_add(1))),
-            Some(purged) if purged.seq < self.begins.seq => Err(Broken::Missing(purged.seq.saturating_add(1))),
-            Some(_) | None => Err(Broken::Missing(1)),
+    /// When some are missing.
+    pub fn begins_whole(&self, later: &Self) -> Result<(), Broken> {
+        let begins = &self.begins;
+        let purged = || self.purged.iter().chain(&later.purged);
+        if begins.seq == 0 || purged().any(|purged| purged == begins) {
+            return Ok(());
         }
+        if purged().any(|purged| purged.seq == begins.seq) {
+            return Err(Broken::Unchained(begins.seq.saturating_add(1)));
+        }
+        let before = purged().map(|purged| purged.seq).filter(|seq| *seq < begins.seq).max();
+        Err(Broken::Missing(before.unwrap_or_default().saturating_add(1)))
     }
 
     /// What stands before what was looked at: the end of what was purged.
@@ -175,6 +178,9 @@ impl Verifier {
 /// What a checkpoint is called.
 const PURGED: &str = "audit.purged";
 
+/// What it is called that ends of the trail are noted in a second place from now on.
+pub const NOTED: &str = "audit.noted";
+
 impl Entry {
     /// A checkpoint: all records up to this one were written elsewhere, and are no longer kept.
     #[must_use]
@@ -187,6 +193,20 @@ impl Entry {
             resource: None,
             account: None,
             detail: json!({ "through": through }),
+        }
+    }
+
+    /// From now on, ends of the trail are noted in this place.
+    #[must_use]
+    pub fn noted(at: Timestamp, place: &str) -> Self {
+        Self {
+            at,
+            who: "amend".into(),
+            what: NOTED.into(),
+            subject: place.into(),
+            resource: None,
+            account: None,
+            detail: Value::Null,
         }
     }
 

@@ -218,6 +218,9 @@ pub struct Remediation {
     pub begun: Timestamp,
     /// When it changed last.
     pub changed: Timestamp,
+    /// When the cloud's API said that it is as it should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<Timestamp>,
     /// The calls that it made, in order.
     #[serde(default)]
     pub made: Vec<Made>,
@@ -260,6 +263,14 @@ pub struct Answer {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<Box<str>>,
+}
+
+impl Remediation {
+    /// Whether it is set, and its source did not say so yet; also where that was waited for in vain.
+    #[must_use]
+    pub fn is_unconfirmed(&self) -> bool {
+        self.state == State::Set || self.state == State::Parked && self.set.is_some() && self.back.is_empty()
+    }
 }
 
 /// A decision about a problem, as far as whoever asks later must know it: the problem may be decided anew.

@@ -286,10 +286,8 @@ impl Fixer {
             return Ok(After::Done);
         }
         warn!(remediation = &*r.id, "nobody said whether it may be done");
-        let why = format!(
-            "nobody said within {} h whether it may be done: nothing was",
-            self.limits.approve_within.as_hours()
-        );
+        let hours = self.limits.approve_within.as_hours();
+        let why = format!("nobody said within {hours} h whether it may be done, so it was not");
         self.step(r, State::Superseded, Some(why), lease).await?;
         Ok(self.after(r))
     }
@@ -340,7 +338,7 @@ impl Fixer {
         let hours = self.limits.confirm_within.as_hours();
         let why = format!("the setting reads back as planned, and after {hours} h the source still says otherwise");
         self.step(r, State::Parked, Some(why), lease).await?;
-        Ok(After::Done)
+        Ok(self.after(r))
     }
 
     async fn problem(&self, id: &str) -> Result<Option<Problem>, PipelineError> {

@@ -36,6 +36,15 @@ pub enum Of {
     Fix(String),
 }
 
+impl std::fmt::Display for Of {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rule(rule) => write!(f, "the plans of rule `{rule}`"),
+            Self::Fix(fix) => write!(f, "the plans of fix `{fix}`"),
+        }
+    }
+}
+
 /// Plans that await an answer together.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Batch {
@@ -58,7 +67,7 @@ impl Fixer {
         let mut all = self.store().remediations(None, Some(waiting), MOST).await?;
         if u32::try_from(all.len()).is_ok_and(|count| count >= MOST) {
             let why = format!("{MOST} plans await an answer: answer some by their ids, or by a fix");
-            return Err(PipelineError::NotAsked { id: "(all)".into(), why });
+            return Err(PipelineError::NotAsked { of: of.to_string(), why });
         }
         all.retain(|r| match of {
             Of::Rule(rule) => r.rule.as_ref() == Some(rule),
@@ -86,7 +95,7 @@ impl Fixer {
         why_not: Option<&str>,
     ) -> Result<Vec<(String, Result<Remediation, PipelineError>)>, PipelineError> {
         let batch = self.batch(of).await?;
-        let refuse = |why: String| PipelineError::NotAsked { id: "(a batch)".into(), why };
+        let refuse = |why: String| PipelineError::NotAsked { of: of.to_string(), why };
         if batch.remediations.is_empty() {
             return Err(refuse("no plan of it awaits an answer".into()));
         }
@@ -120,7 +129,7 @@ impl Fixer {
             self.must_be_named(&answer.by)?;
         }
         let mut r = self.remediation(id).await?;
-        let refuse = |why: String| PipelineError::NotAsked { id: r.id.to_string(), why };
+        let refuse = |why: String| PipelineError::NotAsked { of: format!("remediation `{}`", r.id), why };
         if r.state != State::AwaitingApproval {
             return Err(refuse(format!("it is {}", r.state.as_str())));
         }
@@ -141,12 +150,15 @@ impl Fixer {
             why: answer.why_not.as_deref().map(Into::into),
         });
         let (state, why, after) = match &answer.why_not {
-            None => (State::Planned, None, After::Later { at: now }),
-            Some(why) => (State::Superseded, Some(format!("denied by {}: {why}", answer.by.name())), After::Done),
+            None => (State::Planned, None, Some(After::Later { at: now })),
+            Some(why) => (State::Superseded, Some(format!("denied by {}: {why}", answer.by.name())), None),
         };
         let until = r.until.take().unwrap_or(now);
         let kept = self.keep_step(&mut r, state, why, &lease, now).await;
-        let after = if kept.is_ok() { after } else { After::Later { at: until } };
+        let after = match kept {
+            Ok(()) => after.unwrap_or_else(|| self.after(&r)),
+            Err(_) => After::Later { at: until },
+        };
         self.store().leave(&lease, &after, now).await?;
         kept.map(|()| r)
     }
@@ -160,6 +172,7 @@ fn fits(digest: &str, seen: &str) -> Result<(), String> {
     }
     match digest.strip_prefix("sha256:").is_some_and(|digest| digest.starts_with(short)) {
         true => Ok(()),
-        false => Err(format!("it is {digest} now, and what was seen is `{seen}`")),
+        // Not which: what is approved is to be looked at.
+        false => Err(format!("it is another by now than `{seen}`: look at it again")),
     }
 }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use amend_domain::audit::{Broken, Head, Record, Verifier};
+use amend_domain::audit::{Broken, Entry, Head, NOTED, Record, Verifier};
 use amend_store::{Store, StoreError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,20 @@ pub enum AuditError {
     /// Somebody else purged it meanwhile.
     #[error("the trail was changed while it was written out: nothing was taken out of it")]
     Changed,
+    /// Ends of the trail were noted before, and are not there any more.
+    #[error("{path}, the second place of the audit trail, is empty or gone, and was not at {since}")]
+    Gone {
+        /// The file.
+        path: String,
+        /// When it was used first.
+        since: Timestamp,
+    },
+    /// A file holds no record.
+    #[error("{path} holds no record of an audit trail")]
+    Empty {
+        /// The file.
+        path: String,
+    },
     /// A line of a file is damaged.
     #[error("line {line} of {path} is no {what} of an audit trail")]
     Line {
@@ -101,14 +115,39 @@ struct Noted {
 /// was added.
 ///
 /// # Errors
-/// When the store or the file cannot be used.
+/// When the store or the file cannot be used; when the trail does not lead from the end that was noted last to the
+/// one that it has; or when ends were noted there before, and are gone.
 pub async fn note_head(store: &dyn Store, path: &Path, now: Timestamp) -> Result<bool, AuditError> {
-    let head = store.audit_head().await?;
-    let noted = read(path)?;
-    if head.seq == 0 || noted.last().is_some_and(|last| last.head == head) {
+    if store.audit_head().await?.seq == 0 {
         return Ok(false);
     }
-    let place = |source| AuditError::Place { path: path.display().to_string(), source };
+    let noted = read(path)?;
+    // The same place has the same name, wherever this runs.
+    let name = std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    let was = store.audit_about(&name).await?.filter(|record| &*record.entry.what == NOTED);
+    match (noted.last(), was) {
+        (None, Some(was)) => return Err(AuditError::Gone { path: name, since: was.entry.at }),
+        // The trail itself tells that there is such a place, so that it cannot go unseen.
+        (_, None) => store.audit_add(Entry::noted(now, &name)).await?,
+        (Some(_), Some(_)) => {}
+    }
+    // INVARIANT: nothing is noted after what does not fit: a later end would hide it.
+    if let Some(last) = noted.last().map(|noted| &noted.head) {
+        let found = store.audit(last.seq.saturating_sub(1), 1).await?;
+        match found.first() {
+            Some(record) if record.seq == last.seq && record.digest != last.digest => {
+                return Err(Broken::NotAsNoted(last.seq).into());
+            }
+            // A later one is the first that is there: others were purged.
+            Some(_) => {}
+            None => return Err(Broken::Missing(last.seq).into()),
+        }
+    }
+    let head = store.audit_head().await?;
+    if noted.last().is_some_and(|last| last.head == head) {
+        return Ok(false);
+    }
+    let place = |source| AuditError::Place { path: name.clone(), source };
     let line = serde_json::to_string(&Noted { at: now, head }).map_err(|error| place(error.into()))?;
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true);
@@ -147,11 +186,16 @@ pub async fn verify(store: &dyn Store, heads: Option<&Path>, earlier: &[PathBuf]
     let noted = heads.map(read).transpose()?.unwrap_or_default();
     let mut files = Look::new(&noted);
     for path in earlier {
+        let before = files.verifier.head().seq;
         for record in records(path)? {
             files.next(&record?)?;
         }
+        if files.verifier.head().seq == before {
+            return Err(AuditError::Empty { path: path.display().to_string() });
+        }
     }
-    let mut look = Look { verifier: Verifier::default(), open: files.open };
+    let (files, open) = (files.verifier, files.open);
+    let mut look = Look { verifier: Verifier::default(), open };
     loop {
         let records = store.audit(look.verifier.head().seq, PAGE).await?;
         if records.is_empty() {
@@ -161,8 +205,9 @@ pub async fn verify(store: &dyn Store, heads: Option<&Path>, earlier: &[PathBuf]
             look.next(record)?;
         }
     }
-    look.verifier.begins_whole()?;
-    let (begins, last) = (look.verifier.begins(), files.verifier.head());
+    look.verifier.begins_whole(&look.verifier)?;
+    files.begins_whole(&look.verifier)?;
+    let (begins, last) = (look.verifier.begins(), files.head());
     if !earlier.is_empty() && begins.seq != last.seq {
         return Err(AuditError::Apart { files: last.seq, store: begins.seq });
     }
@@ -184,7 +229,7 @@ pub async fn verify(store: &dyn Store, heads: Option<&Path>, earlier: &[PathBuf]
     Ok(Verified {
         records: head.seq.saturating_sub(begins.seq),
         purged: begins.seq,
-        earlier: last.seq.saturating_sub(files.verifier.begins().seq),
+        earlier: last.seq.saturating_sub(files.begins().seq),
         head: head.digest.to_string(),
         noted: noted.len().saturating_sub(unseen),
     })

@@ -57,9 +57,14 @@ impl Fixer {
         self.must_be_named(by)?;
         let now = self.now();
         let longest = add(now, self.limits.exemptions.longest);
-        if wanted.until > longest || wanted.until <= now {
+        if wanted.until <= now {
+            return Err(PipelineError::NotExempted { why: "one of no time exempts nothing".into() });
+        }
+        if wanted.until > longest {
             let days = self.limits.exemptions.longest.as_hours().saturating_div(24);
-            return Err(PipelineError::NotExempted { why: format!("it may last up to {days} days") });
+            return Err(PipelineError::NotExempted {
+                why: format!("it may last up to {days} days (`exemptions.longest`)"),
+            });
         }
         let exemption = Exemption {
             id: self.next_id_of("x").into(),

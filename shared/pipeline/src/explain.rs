@@ -23,7 +23,7 @@ pub struct Explanation {
     pub decisions: Vec<Explained>,
     /// Whether the rules in force now are those that were asked.
     pub rules_changed: bool,
-    /// What is to be done about it next, or why that waits.
+    /// What is to be done about it next, or about what was begun for it; or why that waits.
     pub work: Option<Work>,
     /// What was done about it, newest first.
     pub remediations: Vec<Remediation>,
@@ -84,8 +84,11 @@ impl Pipeline {
             let facts = fact_lines(&stored.facts, stored.at);
             decisions.push(Explained { stored, walk, facts });
         }
-        let work = self.store.one_work(&WorkKind::Remedy.key(problem.id.as_str())).await?;
+        let mut work = self.store.one_work(&WorkKind::Remedy.key(problem.id.as_str())).await?;
         let remediations = self.store.remediations_of(problem.id.as_str()).await?;
+        if let (None, Some(last)) = (&work, remediations.first()) {
+            work = self.store.one_work(&WorkKind::Advance.key(&last.id)).await?;
+        }
         Ok(Explanation { problem, decisions, rules_changed, work, remediations })
     }
 

@@ -417,6 +417,12 @@ impl Fixer {
                 let parked = r.why.clone().filter(|_| late);
                 After::Afresh { problem: problem.to_string(), at: add(self.now(), LATER), parked }
             }
+            // What was denied or undone is left alone for a while, and then looked at again.
+            (Some(problem), State::Superseded | State::Undone) => {
+                let at = add(r.changed, self.limits.guards.undone);
+                After::Afresh { problem: problem.to_string(), at, parked: None }
+            }
+            (_, State::Parked) => After::Parked { why: r.why.clone().unwrap_or_else(|| "a person must look".into()) },
             (Some(_), State::Set) => {
                 After::Later { at: r.changed.saturating_add(self.limits.confirm_within).unwrap_or(Timestamp::MAX) }
             }

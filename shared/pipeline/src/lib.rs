@@ -123,10 +123,10 @@ pub enum PipelineError {
     #[error("nobody knows who you are, and only people with names can say this")]
     NoName,
     /// Nobody is asked about a remediation, or about another plan.
-    #[error("nothing can be said about remediation `{id}`: {why}")]
+    #[error("nothing can be said about {of}: {why}")]
     NotAsked {
-        /// The remediation.
-        id: String,
+        /// A remediation, or a batch of them.
+        of: String,
         /// Why.
         why: String,
     },
@@ -250,7 +250,9 @@ impl PipelineError {
                     .into(),
             ),
             Self::NotAsked { .. } => {
-                Some("`amend approvals` shows what awaits an answer, with the digests of the plans".into())
+                Some(
+                    "`amend approvals` shows what awaits an answer; with an id, `--rule` or `--fix`, with the digest to name".into(),
+                )
             }
             Self::Taken { .. } => Some(
                 "a running `amend` goes on with it; one that was killed is followed by another after 150 seconds"

@@ -18,7 +18,7 @@ mod work;
 
 use amend_domain::{
     Assessment, Decision, Facts, Problem, Setting,
-    audit::{Head, Record},
+    audit::{Entry, Head, Record},
     exemption::{Approval, Exemption},
     guard::{About, Budget, Hold, Tally},
     plan::Remediation,
@@ -441,6 +441,12 @@ pub trait Store: Send + Sync {
     /// Takes the records up to one out of the audit trail, and says so at its end. Returns how many; nothing, where
     /// that one is another by now, or is gone.
     async fn purge_audit(&self, through: &Head, by: &str, now: Timestamp) -> Result<Option<u64>, StoreError>;
+
+    /// Adds to the audit trail what is no step of anything else.
+    async fn audit_add(&self, entry: Entry) -> Result<(), StoreError>;
+
+    /// The last record about a subject.
+    async fn audit_about(&self, subject: &str) -> Result<Option<Record>, StoreError>;
 
     /// The end of the audit trail.
     async fn audit_head(&self) -> Result<Head, StoreError>;

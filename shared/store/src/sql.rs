@@ -272,7 +272,7 @@ pub(crate) const REMEDIATIONS_OF: &str =
 pub(crate) const PICK_UNCONFIRMED: Pick = Pick {
     key: &["problem"],
     select: "SELECT r.id, r.body FROM wanted JOIN remediations AS r ON r.problem = wanted.problem \
-        WHERE r.state = 'set' ORDER BY r.id",
+        WHERE r.state IN ('set', 'parked') ORDER BY r.id",
 };
 
 pub(crate) const SURGE: &str = "SELECT COUNT(*) FROM problems WHERE setting = $1 AND open = 1 AND opened >= $2";
@@ -371,7 +371,7 @@ pub(crate) const RETRY_WORK: &str = "UPDATE work SET parked = NULL, attempts = 0
 
 /// What a hold or an exemption held back is due again: where another does, too, that is said anew. Whoever plans
 /// now may have seen it: theirs counts for nothing any more.
-pub(crate) const HASTEN_HELD: &str = "UPDATE work SET due = $1, holder = NULL, until = 0, \
+pub(crate) const HASTEN_HELD: &str = "UPDATE work SET due = $1, holder = NULL, until = 0, why = NULL, \
     fence = CASE WHEN until > 0 THEN fence + 1 ELSE fence END WHERE parked IS NULL \
     AND (until = 0 AND due > $1 AND (why LIKE 'hold: %' OR why LIKE 'own-exemption: %') OR until > 0 AND kind = 'remedy')";
 
@@ -393,6 +393,8 @@ pub(crate) const ADD_AUDIT: Insert =
     Insert { into: "INSERT INTO audit (seq, at, subject, resource, account, digest, body)", columns: 7, then: "" };
 
 pub(crate) const LIST_AUDIT: &str = "SELECT body FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2";
+
+pub(crate) const FIND_AUDIT: &str = "SELECT body FROM audit WHERE subject = $1 ORDER BY seq DESC LIMIT 1";
 
 pub(crate) const DIGEST_OF_AUDIT: &str = "SELECT digest FROM audit WHERE seq = $1";
 

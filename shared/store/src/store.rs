@@ -367,6 +367,17 @@ impl Store for Database {
         Ok(Some(purged))
     }
 
+    async fn audit_add(&self, entry: Entry) -> Result<(), StoreError> {
+        let mut tx = self.begin("add to the audit trail").await?;
+        trail::add(&mut tx, vec![entry]).await?;
+        tx.commit().await
+    }
+
+    async fn audit_about(&self, subject: &str) -> Result<Option<Record>, StoreError> {
+        let mut tx = self.look("read the audit trail").await?;
+        read_one("the audit trail", tx.row(sql::FIND_AUDIT, &values![subject]).await?)
+    }
+
     async fn audit_head(&self) -> Result<Head, StoreError> {
         trail::head(&mut self.look("read the audit trail").await?).await
     }

@@ -64,7 +64,8 @@ pub(crate) async fn confirm(
     let (mut set, mut sealed) = (Vec::new(), Vec::new());
     for row in &rows {
         match open(tx, row) {
-            Ok(r) => set.push(r),
+            Ok(r) if r.is_unconfirmed() => set.push(r),
+            Ok(_) => {}
             Err(_) => sealed.push(row.get::<&str>(0)?),
         }
     }

@@ -3,7 +3,7 @@
 use amend_domain::{
     RuleId,
     guard::Says,
-    plan::{Remediation, State},
+    plan::{Remediation, State, diff},
 };
 use amend_pipeline::{
     Config,
@@ -108,20 +108,49 @@ fn together(batch: &Batch, plans: &Plans, output: Output) -> Result<Exit, Failur
     }
     list(&batch.remediations, output);
     for r in &batch.remediations {
-        let asks = r.checks.iter().filter(|check| check.says != Says::Pass && &*check.guard != "budget");
-        for check in asks {
-            let text = format!("{}: {}: {}", r.plan.at.resource.short_name(), check.guard, check.why);
-            output.say(&output.toned(Tone::Warn, &text));
-        }
+        in_short(r, output);
     }
     let option = plans.rule.as_ref().map_or("--fix", |_| "--rule");
     let name = plans.rule.as_ref().or(plans.fix.as_ref()).map_or("", String::as_str);
     output.say(&format!(
-        "approve these {} with `amend approve {option} {name} --plan {}`; `--except ID` leaves one waiting",
+        "\napprove these {} with `amend approve {option} {name} --plan {digest}`, deny them with `amend deny {option} {name} --plan {digest} --why …`; `--except ID` leaves one waiting",
         batch.remediations.len(),
-        short(&batch.digest)
+        digest = short(&batch.digest)
     ));
     Ok(Exit::Ok)
+}
+
+/// So many changes of a plan are shown where it is one of many.
+const FEW: usize = 6;
+
+/// What a plan changes, what it sends, and what guards ask about.
+fn in_short(r: &Remediation, output: Output) {
+    output.line(&format!("\n{}  {}", r.plan.at.resource, output.toned(Tone::Dim, &r.id)));
+    let lines = r.plan.changes.iter().flat_map(|change| match change.sensitive {
+        true => vec![format!("{}: (sensitive)", change.setting)],
+        false => diff(&change.setting, &change.before, &change.then)
+            .iter()
+            .map(|line| format!("{}: {} → {}", line.path, said(line.before.as_ref()), said(line.then.as_ref())))
+            .collect(),
+    });
+    let lines: Vec<String> = lines.collect();
+    for line in lines.iter().take(FEW) {
+        output.line(&format!("  {line}"));
+    }
+    if lines.len() > FEW {
+        output.line(&format!("  and {} more: `amend approvals {}`", lines.len().saturating_sub(FEW), r.id));
+    }
+    for planned in &r.plan.calls {
+        output.line(&output.toned(Tone::Dim, &format!("  sends {}", planned.call)));
+    }
+    for check in r.checks.iter().filter(|check| check.says != Says::Pass && &*check.guard != "budget") {
+        output.line(&output.toned(Tone::Warn, &format!("  {} asks: {}", check.guard, check.why)));
+    }
+}
+
+/// A value, in one line.
+fn said(value: Option<&serde_json::Value>) -> String {
+    value.map_or_else(|| "nothing".to_owned(), ToString::to_string)
 }
 
 /// As much of a plan's digest as an answer needs to name, and some more.
@@ -188,7 +217,10 @@ async fn tell(done: &[Remediation], fixer: &Fixer, config: &Config, output: Outp
                 r.id, stop.by, stop.why
             ),
             (None, State::Planned) => {
-                format!("{} is approved; a running `amend serve`, or `amend sweep`, does it now", r.id)
+                format!(
+                    "{} is approved; a running `amend serve`, or `amend sweep`, does it as soon as guards let it",
+                    r.id
+                )
             }
             _ => format!("{} is denied; nothing is done", r.id),
         });

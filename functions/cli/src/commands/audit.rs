@@ -20,7 +20,7 @@ use crate::{
 
 /// Runs `amend audit`.
 pub async fn run(command: &AuditCommand, config: &Config, output: Output) -> Result<Exit, Failure> {
-    let store = setup::store(config).await?;
+    let store = setup::existing_store(config).await?;
     match command {
         AuditCommand::List { limit } => {
             let last = store.audit_head().await?.seq;
@@ -34,6 +34,10 @@ pub async fn run(command: &AuditCommand, config: &Config, output: Output) -> Res
             }
         }
         AuditCommand::Verify { heads, earlier } => {
+            if let Some(path) = heads.as_deref().filter(|path| !path.exists()) {
+                let hint = "name the file that `audit.heads` names where the service runs";
+                return Err(Failure::new(format!("there is no {}", path.display()), None, Some(hint)));
+            }
             let heads = heads.as_deref().or(config.audit_heads.as_deref());
             let verified = match audit::verify(&store, heads, earlier).await {
                 Ok(verified) => verified,
@@ -135,7 +139,7 @@ async fn purge(store: &Database, older: &str, to: &Path, config: &Config, output
 /// Runs `amend recent`.
 pub async fn recent(id: &str, since: &str, config: &Config, output: Output) -> Result<Exit, Failure> {
     let time = timeframe(since)?;
-    let store = setup::store(config).await?;
+    let store = setup::existing_store(config).await?;
     let from = before(setup::now(), &time);
     let name = super::hold::canonical(id)?;
     let records = store.audit_of(&name, from).await?;
@@ -180,7 +184,9 @@ fn table(records: &[Record], output: Output) {
             let entry = &record.entry;
             let call = entry.detail.get("call").and_then(|call| call.get("call")?.as_str());
             let why = entry.detail.get("why").and_then(Value::as_str);
+            let through = entry.detail.get("through").and_then(|head| head.get("seq")?.as_u64());
             let detail = match (call, why) {
+                _ if through.is_some() => format!("up to record {}", through.unwrap_or_default()),
                 (_, Some(why)) => why.to_owned(),
                 (Some(call), None) => call.to_owned(),
                 (None, None) => entry.detail.get("fix").and_then(Value::as_str).unwrap_or_default().to_owned(),
@@ -214,7 +220,11 @@ fn table(records: &[Record], output: Output) {
 
 /// An error of the trail, for people.
 pub fn failure(error: AuditError) -> Failure {
-    let cause = std::error::Error::source(&error).map(|source| setup::whole(source).into());
+    let cause = match &error {
+        // It says that itself.
+        AuditError::Broken(_) => None,
+        error => std::error::Error::source(error).map(|source| setup::whole(source).into()),
+    };
     let hint = match &error {
         AuditError::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
             Some("name a new file; what another run wrote there may be all that is left of those records")
@@ -222,8 +232,13 @@ pub fn failure(error: AuditError) -> Failure {
         AuditError::Apart { .. } => {
             Some("give all files with `--earlier`, the oldest first, up to the last that was written")
         }
+        AuditError::Gone { .. } => {
+            Some("put it back; or, where it cannot be, name another place in `audit.heads`: the trail tells of both")
+        }
+        AuditError::Broken(_) => Some("nothing is noted or purged until somebody knows why: `amend audit verify`"),
         AuditError::Store(error) => error.hint(),
         _ => None,
     };
-    Failure::new(error.to_string(), cause, hint)
+    let exit = if matches!(error, AuditError::Broken(_)) { Exit::No } else { Exit::Failure };
+    Failure { exit, ..Failure::new(error.to_string(), cause, hint) }
 }

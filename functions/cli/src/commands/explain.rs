@@ -4,6 +4,7 @@ use amend_domain::{
     Truth,
     explain::StepResult,
     guard::{Check, Says},
+    work::WorkKind,
 };
 use amend_pipeline::{
     Config,
@@ -73,7 +74,8 @@ pub async fn run(id: &str, config: &Config, output: Output) -> Result<Exit, Fail
         let text = match (&work.why, work.parked) {
             (Some(why), Some(_)) => output.toned(Tone::Alarm, &format!("waits for a person: {why}")),
             (Some(why), None) => output.toned(Tone::Warn, &format!("put off until {when}: {why}")),
-            (None, _) => format!("begins {when}, as far as `remediate.most` lets it"),
+            (None, _) if work.kind == WorkKind::Advance => format!("looked at again {when}"),
+            (None, _) => format!("begins {when}, as far as `remediate.most` and the guards let it"),
         };
         output.line(&format!("  {:<13}{text}", "next"));
     }

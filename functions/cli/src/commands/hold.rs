@@ -1,18 +1,18 @@
 //! `amend hold`: nothing is done about a resource, an account, or all with a tag, until a day.
 
 use amend_domain::{
-    ResourceId, ScopeId, Timeframe,
+    Resource, ResourceId, ScopeId, Timeframe,
     guard::{Hold, TAG},
     ports::Ids as _,
 };
 use amend_pipeline::{Config, system::UlidIds};
-use amend_store::Store as _;
+use amend_store::{Filter, Store as _};
 use serde_json::json;
 
 use crate::{
     args::Format,
     failure::{Exit, Failure},
-    output::{Output, Tone},
+    output::{Output, Tone, counted},
     setup,
 };
 
@@ -23,7 +23,7 @@ pub async fn run(
     config: &Config,
     output: Output,
 ) -> Result<Exit, Failure> {
-    let store = setup::store(config).await?;
+    let store = setup::existing_store(config).await?;
     let now = setup::now();
     if let Some(id) = end {
         let Some(hold) = store.end_hold(id, config.somebody()?, now).await? else {
@@ -60,12 +60,17 @@ pub async fn run(
         if output.format() == Format::Json {
             output.json(&hold)?;
         } else {
-            output.say(&format!(
-                "{} is held until {}: {}",
-                hold.on,
-                hold.until.strftime("%Y-%m-%d %H:%M UTC"),
-                hold.id
-            ));
+            let until = hold.until.strftime("%Y-%m-%d %H:%M UTC");
+            output.say(&format!("{} is held until {until}: {}", hold.on, hold.id));
+            if hold.tag().is_none() {
+                let open = Filter { open: Some(true), ..Filter::default() };
+                let all = store.problems(&open).await?;
+                let covered = all.iter().filter(|problem| covers(&hold.on, &problem.resource)).count();
+                match covered {
+                    0 => output.note("no open problem that is known is about it: is that the id?"),
+                    some => output.note(&format!("{} about it", counted(some, "open problem"))),
+                }
+            }
         }
         return Ok(Exit::Ok);
     }
@@ -91,6 +96,13 @@ pub async fn run(
     Ok(Exit::Ok)
 }
 
+/// Whether a hold on this is about a resource.
+fn covers(on: &str, resource: &Resource) -> bool {
+    let id = resource.id.as_str();
+    let within = id.strip_prefix(on).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    within || resource.account.as_ref().is_some_and(|account| account.as_str() == on)
+}
+
 /// `tag:key` or `tag:key=value`, as it was written.
 fn tag(text: &str) -> Result<String, Failure> {
     let tag = text.strip_prefix(TAG).unwrap_or(text);
@@ -109,7 +121,7 @@ pub fn canonical(text: &str) -> Result<String, Failure> {
     }
     let id = ResourceId::new(text);
     if id.cloud() == amend_domain::Cloud::Other || id.as_str().starts_with("/providers/") {
-        let hint = "the full id of a resource or a resource group, `/subscriptions/<id>`, `aws:<account>` or `gcp:projects/<id>`";
+        let hint = "the full id of a resource or a resource group, `/subscriptions/<id>`, `aws:<account>` or `gcp:projects/<id>`; of `amend hold`, also `tag:<key>`";
         return Err(Failure::new(format!("`{text}` is no resource and no account"), None, Some(hint)));
     }
     Ok(id.as_str().to_owned())

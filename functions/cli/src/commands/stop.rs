@@ -2,7 +2,7 @@
 
 use amend_domain::work::Stop;
 use amend_pipeline::Config;
-use amend_store::{Database, Place, Store as _};
+use amend_store::Store as _;
 use serde_json::json;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 
 /// Runs `amend stop`.
 pub async fn stop(why: &str, config: &Config, output: Output) -> Result<Exit, Failure> {
-    let store = the_store(config).await?;
+    let store = setup::existing_store(config).await?;
     let at = setup::now();
     let holds = store.stop(&Stop { by: config.who.name().into(), at, why: why.into() }).await?;
     if output.format() == Format::Json {
@@ -30,17 +30,6 @@ pub async fn stop(why: &str, config: &Config, output: Output) -> Result<Exit, Fa
     Ok(Exit::Ok)
 }
 
-/// The store, which must be there: a switch of a new one would stop nobody.
-async fn the_store(config: &Config) -> Result<Database, Failure> {
-    if let Place::File(path) = &config.store
-        && !path.exists()
-    {
-        let hint = "run it where amend.yaml is, or name that with `--config`";
-        return Err(Failure::new(format!("there is no store at {}", path.display()), None, Some(hint)));
-    }
-    setup::store(config).await
-}
-
 /// Runs `amend resume`.
 pub async fn resume(config: &Config, output: Output) -> Result<Exit, Failure> {
     // The configuration may stop it, too; then others are not let go on either.
@@ -51,7 +40,7 @@ pub async fn resume(config: &Config, output: Output) -> Result<Exit, Failure> {
             ..Failure::new("the configuration stops everything: the switch stays as it is", None, Some(hint))
         });
     }
-    let store = the_store(config).await?;
+    let store = setup::existing_store(config).await?;
     let was = store.resume(config.somebody()?, setup::now()).await?;
     if output.format() == Format::Json {
         output.json(&json!({ "was": was }))?;

@@ -5,7 +5,7 @@ use amend_domain::{
     work::{After, Work},
 };
 use amend_pipeline::{Config, audit, fixer::Fixer};
-use amend_store::Store as _;
+use amend_store::{BY_CONFIGURATION, Store as _};
 use serde_json::json;
 
 use crate::{
@@ -26,20 +26,22 @@ pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
     let (mut done, mut later, mut parked) = (0_usize, 0_usize, 0_usize);
     while let Some((_, after)) = fixer.work(None).await? {
         let count = match after {
-            After::Done | After::Afresh { parked: None, .. } => &mut done,
-            After::Later { .. } | After::Held { .. } | After::Again { .. } => &mut later,
+            // What got on may have to wait for something else by now.
+            After::Done | After::Later { .. } | After::Afresh { parked: None, .. } => &mut done,
+            After::Held { .. } | After::Again { .. } => &mut later,
             After::Parked { .. } | After::Afresh { .. } => &mut parked,
         };
         *count = count.saturating_add(1);
     }
     let ending = fixer.remind_of_exemptions().await?;
-    note_head(&fixer, config).await?;
+    // What was done is said in any case.
+    let noted = note_head(&fixer, config).await;
     if output.format() == Format::Json {
         output.json(&json!({
             "decided": retried.settled, "done": done, "put_off": later, "parked": parked, "stopped": stopped,
             "exemptions_ending": ending, "deaf": deaf,
         }))?;
-        return Ok(Exit::Ok);
+        return noted.map(|()| Exit::Ok);
     }
     for exemption in &ending {
         output.note(&output.toned(Tone::Warn, &ends_soon(exemption)));
@@ -61,7 +63,7 @@ pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
         "{} done, {later} put off, {parked} parked",
         counted(done, "piece of work").replace("piece of works", "pieces of work")
     ));
-    Ok(Exit::Ok)
+    noted.map(|()| Exit::Ok)
 }
 
 /// What is said once of an exemption that is about to end.
@@ -106,10 +108,11 @@ pub async fn run(command: Option<WorkCommand>, config: &Config, output: Output) 
         return Ok(Exit::Ok);
     }
     if let Some(stop) = store.stopped().await? {
-        let when = stop.at.strftime("%Y-%m-%d %H:%M UTC");
-        output.note(
-            &output.toned(Tone::Warn, &format!("everything is stopped since {when} by {}: {}", stop.by, stop.why)),
-        );
+        let since = match &*stop.by {
+            BY_CONFIGURATION => String::new(),
+            _ => format!(" since {}", stop.at.strftime("%Y-%m-%d %H:%M UTC")),
+        };
+        output.note(&output.toned(Tone::Warn, &format!("everything is stopped{since} by {}: {}", stop.by, stop.why)));
     }
     if all.is_empty() {
         output.say("there is nothing to do");

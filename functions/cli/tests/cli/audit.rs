@@ -49,6 +49,16 @@ fn everything_is_stopped_and_goes_on_and_the_trail_tells() {
     assert_eq!(code(&place.amend(&["sweep"])), 0);
     let verified = place.amend(&["audit", "verify"]);
     assert!(code(&verified) == 0 && text(&verified.stdout).contains("1 end in the second place, and all fit"));
+    let elsewhere = place.amend(&["audit", "verify", "--heads", "nope.jsonl"]);
+    assert!(code(&elsewhere) == 1 && text(&elsewhere.stderr).contains("there is no nope.jsonl"));
+    // It is not begun anew where it was removed, and that is said.
+    std::fs::remove_file(place.folder.path().join("heads.jsonl")).expect("removed");
+    let swept = place.amend(&["sweep"]);
+    assert!(code(&swept) == 1 && text(&swept.stderr).contains("is empty or gone, and was not at 20"));
+    assert!(
+        text(&swept.stderr).contains("name another place in `audit.heads`") && text(&swept.stdout).contains("0 parked")
+    );
+    assert!(!place.folder.path().join("heads.jsonl").exists());
     let retried = place.amend(&["work", "retry", "remedy:p-none"]);
     assert!(code(&retried) == 1 && text(&retried.stderr).contains("there is no work `remedy:p-none`"));
     // The configuration stops it, too, whatever the switch says.
@@ -114,7 +124,7 @@ fn old_records_of_the_trail_are_purged_by_somebody_with_a_name() {
     let whole = text(&place.amend(&["audit", "verify", "--earlier", "old.jsonl"]).stdout);
     assert!(
         whole.starts_with(
-            "the audit trail is whole: 2 records after the 2 that were purged, which are whole, too; 2 ends in"
+            "the audit trail is whole: 3 records after the 2 that were purged, which are whole, too; 2 ends in"
         ),
         "{whole}"
     );
@@ -127,6 +137,5 @@ fn old_records_of_the_trail_are_purged_by_somebody_with_a_name() {
     assert!(code(&wrong) == 1 && text(&wrong.stderr).contains("line 1 of old.jsonl is no record of an audit trail"));
     place.write("old.jsonl", "");
     let wrong = place.amend(&["audit", "verify", "--earlier", "old.jsonl"]);
-    assert!(text(&wrong.stderr).contains("the files end with record 0, and the store begins after record 2"));
-    assert!(text(&wrong.stderr).contains("the oldest first"), "{}", text(&wrong.stderr));
+    assert!(text(&wrong.stderr).contains("old.jsonl holds no record of an audit trail"), "{}", text(&wrong.stderr));
 }

@@ -432,7 +432,7 @@ fn a_batch_is_shown_and_approved() {
     let environment: Vec<(&str, &str)> =
         one.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     for (arguments, expected) in [
-        (&["approve", "--rule", "all", "--plan", "00000000"][..], "what was seen is `00000000`"),
+        (&["approve", "--rule", "all", "--plan", "00000000"][..], "it is another by now than `00000000`"),
         (&["approve", "--rule", "all", "--plan", &digest, "--except", "r-none"], "`r-none` is not in it"),
         (&["approve", "--rule", "none", "--plan", &digest], "no plan of it awaits an answer"),
         (&["approve", "--rule", "no rule", "--plan", &digest], "`no rule` is no id of a rule"),
@@ -445,7 +445,10 @@ fn a_batch_is_shown_and_approved() {
         assert!(code(&output) != 0 && errors.contains(expected), "{arguments:?}: {errors}");
     }
     let approved = one.amend(&["approve", "--rule", "all", "--plan", &digest]);
-    assert!(approved.contains("is approved; a running `amend serve`, or `amend sweep`, does it now"), "{approved}");
+    assert!(
+        approved.contains("is approved; a running `amend serve`, or `amend sweep`, does it as soon as guards let it"),
+        "{approved}"
+    );
     assert_eq!(one.amend(&["approvals", "--rule", "all"]), "nothing of it awaits approval\n");
     one.sweep_until_set();
 }

@@ -35,9 +35,9 @@ fn writer(sight: &Sight<'_>, log: Option<&Result<Log, CallError>>) -> Check {
     };
     // A log may leave out what may not be seen.
     let Some(last) = &log.last else {
-        return Check::new(guard, Says::Ask, format!("no write since {} is known, or may be seen", log.since));
+        return Check::new(guard, Says::Ask, format!("no write since {} is known, or may be seen", said(log.since)));
     };
-    let at = last.at;
+    let at = said(last.at);
     let is_pipeline = |by: &&String| pipelines.iter().any(|pipeline| pipeline.eq_ignore_ascii_case(by));
     match (last.by.iter().find(is_pipeline), last.by.first()) {
         (Some(by), _) => {
@@ -59,15 +59,20 @@ fn settled(sight: &Sight<'_>, log: Option<&Result<Log, CallError>>) -> Check {
     match &log.last {
         Some(last) => match add(last.at, settle) {
             until if until > sight.now => {
-                let why = format!("it was written at {}, and may be written again", last.at);
+                let why = format!("it was written at {}, and may be written again", said(last.at));
                 Check::new(guard, Says::Wait { until }, why)
             }
-            _ => pass(guard, format!("it was written at {}", last.at)),
+            _ => pass(guard, format!("it was written at {}", said(last.at))),
         },
         // So much was read there since that a write may be behind it.
         None if add(log.since, settle) > sight.now => {
-            Check::new(guard, Says::Ask, format!("what was written before {} is not known", log.since))
+            Check::new(guard, Says::Ask, format!("what was written before {} is not known", said(log.since)))
         }
-        None => pass(guard, format!("no write since {} is known", log.since)),
+        None => pass(guard, format!("no write since {} is known", said(log.since))),
     }
+}
+
+/// A time, to the second.
+fn said(at: Timestamp) -> impl std::fmt::Display {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ")
 }

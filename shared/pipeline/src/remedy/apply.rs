@@ -60,6 +60,7 @@ impl Remedy {
             revision: 0,
             begun: now,
             changed: now,
+            set: None,
             made: Vec::new(),
             due: None,
             until,
@@ -342,7 +343,7 @@ impl Remedy {
         let names: Vec<Box<str>> = r.plan.changes.iter().map(|change| change.setting.clone()).collect();
         let as_planned = standing(&r.plan, &observed, &names) == Standing::Ours;
         if as_planned && observed.compliant {
-            r.state = State::Set;
+            (r.state, r.set) = (State::Set, Some(self.now()));
             (r.due, r.until, r.why) = (None, None, None);
             let _: Kept = self.keep(r, journal).await?;
             return Ok(None);
