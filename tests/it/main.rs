@@ -31,5 +31,6 @@ mod scripts;
 mod sealed;
 mod store;
 mod story;
+mod trail;
 mod work;
 mod written;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use amend_cloud::{CallError, Place};
 use amend_domain::{
     Cloud,
-    audit::{Broken, Entry},
+    audit::Entry,
     plan::{Remediation, State},
     rule::Mode,
     work::{After, Stop, Work},
@@ -15,7 +15,7 @@ use amend_events::Form;
 use amend_models::Call;
 use amend_pipeline::{
     approve::Answered,
-    audit::{AuditError, note_head, verify},
+    audit::verify,
     fixer::{Fixer, Limits},
     guard,
     people::Person,
@@ -24,7 +24,6 @@ use amend_store::{Database, Store as _, StoreError};
 use amend_tests::{
     clouds::Served,
     harness::{self, CountedIds, Export, catalogue, moment},
-    places::{Fresh, Kind},
     subject::{Subject, clouds},
 };
 use async_trait::async_trait;
@@ -537,81 +536,6 @@ async fn many_workers_do_each_piece_once() {
         assert_eq!(bench.writes(subject), 1);
     }
     verify(bench.store(), None, &[]).await.expect("whole");
-}
-
-#[tokio::test]
-async fn a_trail_that_was_touched_is_found_out() {
-    let subject = storage();
-    let bench = bench("enforce", Mode::Enforce).await;
-    let heads = bench.inner.fresh.folder.path().join("heads.jsonl");
-    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
-    bench.fixer.work(None).await.expect("planned").expect("something");
-    let now = moment("2026-11-20T12:00:00Z");
-    assert!(note_head(bench.store(), &heads, now).await.expect("noted"));
-    assert!(!note_head(bench.store(), &heads, now).await.expect("noted"), "once");
-    bench.work().await;
-    assert!(note_head(bench.store(), &heads, now).await.expect("noted"));
-    let whole = verify(bench.store(), Some(&heads), &[]).await.expect("whole");
-    assert_eq!((whole.records, whole.noted), (7, 2));
-
-    let copy = async |name: &str, statements: &[&str]| {
-        let copy = bench.inner.fresh.copy().await;
-        for statement in statements {
-            copy.tamper(statement).await;
-        }
-        let store = copy.open().await;
-        match verify(&store, Some(&heads), &[]).await {
-            Err(AuditError::Broken(broken)) => broken,
-            other => panic!("{name}: {other:?}"),
-        }
-    };
-    assert_eq!(
-        copy("changed", &["UPDATE audit SET body = replace(body, '\"amend\"', '\"ann\"') WHERE seq = 3"]).await,
-        Broken::Changed(3)
-    );
-    assert_eq!(copy("missing", &["DELETE FROM audit WHERE seq = 2"]).await, Broken::Missing(2));
-    assert_eq!(copy("cut", &["DELETE FROM audit WHERE seq > 4"]).await, Broken::Missing(5));
-    // A later end would hide what does not fit: it is not noted.
-    for (statement, expected) in [
-        ("DELETE FROM audit WHERE seq > 6", Broken::Missing(7)),
-        (
-            "UPDATE audit SET body = replace(body, '\"digest\":\"sha256:', '\"digest\":\"sha256:0') WHERE seq = 7",
-            Broken::NotAsNoted(7),
-        ),
-    ] {
-        let copy = bench.inner.fresh.copy().await;
-        copy.tamper(statement).await;
-        let refused = note_head(&copy.open().await, &heads, now).await.expect_err("it does not fit");
-        assert!(matches!(&refused, AuditError::Broken(broken) if *broken == expected), "{refused}");
-    }
-    // Nor is it begun anew, where it is gone: the trail tells that there was one.
-    let text = std::fs::read_to_string(&heads).expect("read");
-    for gone in [None, Some("")] {
-        match gone {
-            None => std::fs::remove_file(&heads).expect("removed"),
-            Some(text) => std::fs::write(&heads, text).expect("written"),
-        }
-        let refused = note_head(bench.store(), &heads, now).await.expect_err("it is gone");
-        assert!(refused.to_string().contains("is empty or gone, and was not at 2026-11-20T12:00:00Z"), "{refused}");
-    }
-    std::fs::write(&heads, text).expect("written");
-    assert_eq!(
-        copy(
-            "moved",
-            &["UPDATE audit SET seq = -seq WHERE seq IN (3, 4)", "UPDATE audit SET seq = 7 + seq WHERE seq < 0"]
-        )
-        .await,
-        Broken::Missing(3)
-    );
-    // Whoever can compute digests can forge a whole trail, but not the second place.
-    let forged = Fresh::new(Kind::usual()).await;
-    let store = forged.open().await;
-    for at in 0..6 {
-        store.stop(&Stop { by: "x".into(), at: now, why: at.to_string().into() }).await.expect("stopped");
-        store.resume("x", now).await.expect("resumed");
-    }
-    let broken = verify(&store, Some(&heads), &[]).await.expect_err("forged");
-    assert!(matches!(broken, AuditError::Broken(Broken::NotAsNoted(2))), "{broken}");
 }
 
 #[tokio::test]

@@ -229,6 +229,26 @@ async fn where_the_last_write_cannot_be_read_nothing_is_written() {
     }
 }
 
+/// A write that is known by one name counts for nothing where a later one may be hidden under the other.
+#[tokio::test]
+async fn what_may_hide_a_later_write_is_for_a_person() {
+    let subject = Subject::make("aws.s3.require-tls", "bad");
+    let own = subject.resource.rsplit(':').next().expect("a name");
+    log(&subject, own, "2026-11-18T10:00:00Z", "ann", Write);
+    for _ in 0..25 {
+        log(&subject, &subject.resource, "2026-11-19T10:00:00Z", "ann", Other);
+    }
+    log(&subject, &subject.resource, "2026-11-18T11:00:00Z", PIPELINE, Write);
+    let bench = bench_on(Cloud::Aws, Served::moto(), "enforce", Mode::Enforce).await;
+    let pipelines = vec![format!("arn:aws:iam::123456789012:role/{PIPELINE}")];
+    let bench = bench.guarded(guard::Settings { pipelines, ..mild() });
+    report(&bench, Cloud::Aws, &subject).await;
+    let r = bench.remediations(&subject).await.remove(0);
+    let check = r.checks.iter().find(|check| &*check.guard == "last-writer").expect("it says something");
+    assert_eq!((check.says, &*check.why), (Says::Ask, "no write since 2026-11-19T10:00:00Z is known, or may be seen"));
+    assert_eq!(bench.all_writes(), 0);
+}
+
 /// What CloudFormation writes, it writes by itself, and is named as the service.
 #[tokio::test]
 async fn a_service_may_be_the_pipeline() {

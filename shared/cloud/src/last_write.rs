@@ -190,6 +190,8 @@ async fn in_cloudtrail(
         log.since = log.since.max(found.since);
         log.last = log.last.into_iter().chain(found.last).max_by_key(|write| write.at);
     }
+    // Before what was read under both names, there may be others.
+    log.last = log.last.filter(|write| write.at >= log.since);
     Ok(log)
 }
 
