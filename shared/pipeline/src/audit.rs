@@ -125,11 +125,8 @@ pub async fn note_head(store: &dyn Store, path: &Path, now: Timestamp) -> Result
     // The same place has the same name, wherever this runs.
     let name = std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
     let was = store.audit_about(&name).await?.filter(|record| &*record.entry.what == NOTED);
-    match (noted.last(), was) {
-        (None, Some(was)) => return Err(AuditError::Gone { path: name, since: was.entry.at }),
-        // The trail itself tells that there is such a place, so that it cannot go unseen.
-        (_, None) => store.audit_add(Entry::noted(now, &name)).await?,
-        (Some(_), Some(_)) => {}
+    if let (None, Some(was)) = (noted.last(), &was) {
+        return Err(AuditError::Gone { path: name, since: was.entry.at });
     }
     // INVARIANT: nothing is noted after what does not fit: a later end would hide it.
     if let Some(last) = noted.last().map(|noted| &noted.head) {
@@ -144,10 +141,21 @@ pub async fn note_head(store: &dyn Store, path: &Path, now: Timestamp) -> Result
         }
     }
     let head = store.audit_head().await?;
-    if noted.last().is_some_and(|last| last.head == head) {
-        return Ok(false);
+    let new = noted.last().is_none_or(|last| last.head != head);
+    if new {
+        append(path, head, now)?;
     }
-    let place = |source| AuditError::Place { path: name.clone(), source };
+    if was.is_none() {
+        // The trail itself tells that there is such a place, so that it cannot go unseen. It does so when there is.
+        store.audit_add(Entry::noted(now, &name)).await?;
+        append(path, store.audit_head().await?, now)?;
+    }
+    Ok(new || was.is_none())
+}
+
+/// Adds an end to the second place.
+fn append(path: &Path, head: Head, now: Timestamp) -> Result<(), AuditError> {
+    let place = |source| AuditError::Place { path: path.display().to_string(), source };
     let line = serde_json::to_string(&Noted { at: now, head }).map_err(|error| place(error.into()))?;
     let mut options = std::fs::OpenOptions::new();
     options.create(true).append(true);
@@ -155,8 +163,7 @@ pub async fn note_head(store: &dyn Store, path: &Path, now: Timestamp) -> Result
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path).map_err(place)?;
     std::io::Write::write_all(&mut file, format!("{line}\n").as_bytes()).map_err(place)?;
-    file.sync_all().map_err(place)?;
-    Ok(true)
+    file.sync_all().map_err(place)
 }
 
 fn read(path: &Path) -> Result<Vec<Noted>, AuditError> {

@@ -48,7 +48,7 @@ fn everything_is_stopped_and_goes_on_and_the_trail_tells() {
     assert!(code(&verified) == 3 && text(&verified.stdout).contains("no end of the audit trail is noted"));
     assert_eq!(code(&place.amend(&["sweep"])), 0);
     let verified = place.amend(&["audit", "verify"]);
-    assert!(code(&verified) == 0 && text(&verified.stdout).contains("1 end in the second place, and all fit"));
+    assert!(code(&verified) == 0 && text(&verified.stdout).contains("2 ends in the second place, and all fit"));
     let elsewhere = place.amend(&["audit", "verify", "--heads", "nope.jsonl"]);
     assert!(code(&elsewhere) == 1 && text(&elsewhere.stderr).contains("there is no nope.jsonl"));
     // It is not begun anew where it was removed, and that is said.
@@ -124,7 +124,7 @@ fn old_records_of_the_trail_are_purged_by_somebody_with_a_name() {
     let whole = text(&place.amend(&["audit", "verify", "--earlier", "old.jsonl"]).stdout);
     assert!(
         whole.starts_with(
-            "the audit trail is whole: 3 records after the 2 that were purged, which are whole, too; 2 ends in"
+            "the audit trail is whole: 3 records after the 2 that were purged, which are whole, too; 3 ends in"
         ),
         "{whole}"
     );
