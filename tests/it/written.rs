@@ -25,6 +25,8 @@ enum Logged {
 use Logged::{Other, Refused, Write};
 
 const PIPELINE: &str = "deploy";
+/// Who writes something of the same name in another service.
+const ELSEWHERE: &str = "elsewhere";
 
 /// Puts an entry into the log of the cloud that the resource is in.
 fn log(subject: &Subject, name: &str, at: &str, by: &str, logged: Logged) {
@@ -41,7 +43,8 @@ fn log(subject: &Subject, name: &str, at: &str, by: &str, logged: Logged) {
             detail["errorCode"] = "AccessDenied".into();
         }
         let event = json!({
-            "EventId": format!("{name}-{at}"), "EventName": "PutBucketPolicy", "EventSource": "s3.amazonaws.com",
+            "EventId": format!("{name}-{at}"), "EventName": "PutBucketPolicy",
+            "EventSource": if by == ELSEWHERE { "lambda.amazonaws.com" } else { "s3.amazonaws.com" },
             "ReadOnly": if matches!(logged, Other) { "true" } else { "false" },
             "EventTime": at, "Username": "run-1", "Resources": [{ "ResourceType": "AWS::S3::Bucket", "ResourceName": name }],
             "CloudTrailEvent": detail.to_string(),
@@ -255,6 +258,8 @@ async fn a_service_may_be_the_pipeline() {
     let subject = Subject::make("aws.s3.require-tls", "bad");
     let name = subject.resource.rsplit(':').next().expect("a name");
     log(&subject, name, "2026-11-19T10:00:00Z", "cloudformation.amazonaws.com", Write);
+    // A function of the same name is something else.
+    log(&subject, name, "2026-11-19T11:00:00Z", ELSEWHERE, Write);
     let bench = bench_on(Cloud::Aws, Served::moto(), "enforce", Mode::Enforce).await;
     let pipelines = vec!["cloudformation.amazonaws.com".into()];
     let bench = bench.guarded(guard::Settings { pipelines, ..mild() });

@@ -186,7 +186,14 @@ async fn in_cloudtrail(
             "MaxResults": 50,
         });
         let pages = Pages { call: CLOUDTRAIL, list: "Events", token: "NextToken", next: "NextToken", within: "" };
-        let found = newest(cloud, place, pages, args, since, event).await?;
+        // Other services have things of the same name; an ARN is one thing's.
+        let service = arn.split(':').nth(2).filter(|_| name != arn).map(|service| format!("{service}.amazonaws.com"));
+        let ours = |entry: &Value| service.is_none() || text(entry, "EventSource") == service.as_deref();
+        let look = |entry: &Value| {
+            let (when, by) = event(entry);
+            (when, by.filter(|_| ours(entry)))
+        };
+        let found = newest(cloud, place, pages, args, since, look).await?;
         log.since = log.since.max(found.since);
         log.last = log.last.into_iter().chain(found.last).max_by_key(|write| write.at);
     }
