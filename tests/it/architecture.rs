@@ -13,9 +13,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("amend-cloud", &["amend-domain", "amend-http", "amend-models"]),
     ("amend-catalog", &["amend-domain", "amend-models"]),
     ("amend-store", &["amend-domain"]),
+    ("amend-connect", &["amend-domain", "amend-http", "amend-store"]),
     (
         "amend-pipeline",
-        &["amend-catalog", "amend-cloud", "amend-domain", "amend-events", "amend-models", "amend-store"],
+        &[
+            "amend-catalog",
+            "amend-cloud",
+            "amend-connect",
+            "amend-domain",
+            "amend-events",
+            "amend-models",
+            "amend-store",
+        ],
     ),
     ("amend-web", &["amend-domain", "amend-events", "amend-pipeline", "amend-store"]),
     (
@@ -23,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "amend-catalog",
             "amend-cloud",
+            "amend-connect",
             "amend-domain",
             "amend-events",
             "amend-http",
@@ -37,6 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "amend-catalog",
             "amend-cloud",
+            "amend-connect",
             "amend-domain",
             "amend-events",
             "amend-http",

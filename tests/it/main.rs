@@ -31,6 +31,7 @@ mod scripts;
 mod sealed;
 mod store;
 mod story;
+mod tickets;
 mod trail;
 mod work;
 mod written;

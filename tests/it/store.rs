@@ -10,7 +10,7 @@ use amend_domain::{
     problem::{Closed, Place as Where, SourceOfTruth, State},
     rule::{FixPolicy, FixWhen, Mode},
     settings::Setting,
-    work::{After, Stop},
+    work::{After, Stop, WorkKind},
 };
 use amend_events::{Context, Form, Item, Limits};
 use amend_pipeline::audit::verify;
@@ -308,7 +308,9 @@ async fn workers_race_and_each_piece_of_work_is_taken_up_once(kind: Kind) {
         workers.spawn(async move {
             let mut taken = Vec::new();
             let until = noon() + SignedDuration::from_mins(2);
-            while let Some((work, lease)) = store.claim(&format!("w{n}"), noon(), until).await.expect("claimed") {
+            while let Some((work, lease)) =
+                store.claim(WorkKind::FIXING, &format!("w{n}"), noon(), until).await.expect("claimed")
+            {
                 if taken.len() % 3 == 0 {
                     store.leave(&lease, &After::Done, noon()).await.expect("left");
                 }
@@ -331,13 +333,17 @@ async fn whoever_has_a_later_lease_wins_whatever_the_clocks_say(kind: Kind) {
     let store = fresh.open().await;
     store.record(&[governed(&Export::default())], &[], noon()).await.expect("recorded");
     let minutes = |minutes| noon() + SignedDuration::from_mins(minutes);
-    let (_, slow) = store.claim("slow", noon(), minutes(2)).await.expect("claimed").expect("there");
-    assert!(store.claim("quick", minutes(1), minutes(3)).await.expect("answered").is_none(), "it is taken");
+    let (_, slow) = store.claim(WorkKind::FIXING, "slow", noon(), minutes(2)).await.expect("claimed").expect("there");
+    assert!(
+        store.claim(WorkKind::FIXING, "quick", minutes(1), minutes(3)).await.expect("answered").is_none(),
+        "it is taken"
+    );
     // A clock that goes ahead by an hour takes it over; one that goes back by one takes nothing.
-    let (work, quick) = store.claim("quick", minutes(60), minutes(62)).await.expect("claimed").expect("run out");
+    let (work, quick) =
+        store.claim(WorkKind::FIXING, "quick", minutes(60), minutes(62)).await.expect("claimed").expect("run out");
     assert!(quick.fence > slow.fence);
     assert_eq!(work.attempts, 2);
-    assert!(store.claim("late", minutes(-60), minutes(-58)).await.expect("answered").is_none());
+    assert!(store.claim(WorkKind::FIXING, "late", minutes(-60), minutes(-58)).await.expect("answered").is_none());
     // Whoever lost it changes nothing, whatever they say.
     for after in [After::Done, After::Parked { why: "x".into() }, After::Later { at: noon() }] {
         store.leave(&slow, &after, minutes(61)).await.expect("answered");
@@ -362,8 +368,11 @@ async fn a_hold_that_ends_takes_back_what_was_planned_under_it(kind: Kind) {
         why: "x".into(),
     };
     store.hold(&hold("h-1")).await.expect("held");
-    let (work, lease) =
-        store.claim("w", noon(), noon() + SignedDuration::from_mins(2)).await.expect("claimed").expect("due");
+    let (work, lease) = store
+        .claim(WorkKind::FIXING, "w", noon(), noon() + SignedDuration::from_mins(2))
+        .await
+        .expect("claimed")
+        .expect("due");
     store.end_hold("h-1", "ann", noon()).await.expect("ended").expect("it was there");
     // Whoever planned saw the hold, and says so too late.
     store.leave(&lease, &After::Held { at: until, why: "hold: x".into() }, noon()).await.expect("answered");
@@ -589,6 +598,9 @@ async fn an_earlier_schema_is_brought_forward(kind: Kind) {
         "DROP TABLE seen",
         "DROP TABLE holds",
         "DROP TABLE exemptions",
+        "DROP TABLE tickets",
+        "DROP TABLE ticket_members",
+        "DROP TABLE local_tickets",
         "DROP INDEX problems_by_setting",
         "ALTER TABLE problems DROP COLUMN setting",
     ] {

@@ -9,7 +9,7 @@ use amend_domain::{
     audit::Entry,
     plan::{Remediation, State},
     rule::Mode,
-    work::{After, Stop, Work},
+    work::{After, Stop, Work, WorkKind},
 };
 use amend_events::Form;
 use amend_models::Call;
@@ -652,8 +652,12 @@ async fn what_is_reported_while_somebody_is_at_it_is_not_lost() {
     let bench = bench("enforce", Mode::Enforce).await;
     bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
     let now = moment("2026-11-20T12:00:00Z");
-    let (work, lease) =
-        bench.store().claim("slow", now, moment("2026-11-20T12:02:00Z")).await.expect("asked").expect("due");
+    let (work, lease) = bench
+        .store()
+        .claim(WorkKind::FIXING, "slow", now, moment("2026-11-20T12:02:00Z"))
+        .await
+        .expect("asked")
+        .expect("due");
     assert!(work.key.starts_with("remedy:"));
     bench.report(&subject, "Unhealthy", "2026-11-20T11:00:00Z").await;
     // What the slow one found out is about yesterday.

@@ -81,6 +81,17 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<WorkCommand>,
     },
+    /// Lists the tickets of the tracker that Amend brings with it, most recent first.
+    Tickets {
+        #[command(subcommand)]
+        command: Option<TicketsCommand>,
+        /// Also those that are closed.
+        #[arg(long)]
+        all: bool,
+        /// At most this many.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
     /// Lists the plans that await approval, shows one in full, or those that can be answered together.
     Approvals(Plans),
     /// Approves a plan, or a batch of them: what was seen, and nothing else.
@@ -436,6 +447,41 @@ pub struct Remediations {
     /// Goes on with those that have not ended, such as after a crash.
     #[arg(long)]
     pub resume: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TicketsCommand {
+    /// Shows one, with all that was said in it.
+    Show {
+        /// Its number, or its key.
+        ticket: String,
+    },
+    /// Says something in one.
+    Comment {
+        /// Its number, or its key.
+        ticket: String,
+        /// What.
+        #[arg(value_parser = said)]
+        text: String,
+    },
+    /// Closes one. It stays closed, until something of it comes back.
+    Close {
+        /// Its number, or its key.
+        ticket: String,
+        /// Why.
+        #[arg(long, value_parser = said)]
+        why: String,
+    },
+    /// Opens one again. It stays open, until you close it.
+    Reopen {
+        /// Its number, or its key.
+        ticket: String,
+        /// Why.
+        #[arg(long, value_parser = said)]
+        why: String,
+    },
+    /// Counts what the rules would open for all that is open now.
+    Preview,
 }
 
 #[derive(Debug, Subcommand)]

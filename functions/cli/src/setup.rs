@@ -1,19 +1,22 @@
 //! From arguments to a pipeline: reading files, opening the store, starting the log.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
 use amend_catalog::{Catalogue, SourceText, facts_file, facts_file::FactsFile, starter_rules};
 use amend_cloud::{Cloud, CloudFacts, Clouds, aws::Aws, azure::Azure, gcp::Gcp};
+use amend_connect::{Local, Tracker, local};
 use amend_domain::{ports::Clock as _, work::Stop};
 use amend_pipeline::{
     Config, Decider, Lookup, Pipeline, config, decider,
     fixer::Fixer,
     system::{SystemClock, UlidIds},
+    tickets::Desk,
 };
-use amend_store::{BY_CONFIGURATION, Database, Place};
+use amend_store::{BY_CONFIGURATION, Database, Place, Tickets};
 
 use crate::{
     failure::Failure,
@@ -158,6 +161,17 @@ pub async fn store(config: &Config) -> Result<Database, Failure> {
         true => store.with_stop(Stop { by: BY_CONFIGURATION.into(), at: now(), why: "`stopped: true`".into() }),
         false => store,
     })
+}
+
+/// What files problems in tickets, and tells trackers of them.
+pub async fn desk(config: &Config, output: Output) -> Result<Desk, Failure> {
+    let store = Arc::new(store(config).await?);
+    let tickets: Arc<dyn Tickets> = Arc::clone(&store) as Arc<dyn Tickets>;
+    let local: Arc<dyn Tracker> = Arc::new(Local::new(Arc::clone(&tickets)));
+    let trackers = BTreeMap::from([(local::NAME.to_owned(), local)]);
+    let clock = Arc::new(SystemClock);
+    let catalogue = catalogue(config, output)?;
+    Ok(Desk::new(store, tickets, trackers, local::NAME, catalogue, clock, &UlidIds::default()))
 }
 
 /// The store, which must be there: in a new one nothing is held or stopped that anybody does, and nothing is known.

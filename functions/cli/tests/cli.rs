@@ -508,7 +508,7 @@ fn a_server_is_set_up_as_the_manual_says_and_keeps_it_all() {
         (vec!["resume"], "everything goes on"),
         (vec!["work", "retry"], "0 to be tried again"),
         (vec!["sweep"], ""),
-        (vec!["audit", "verify"], "the audit trail is whole: 8 records"),
+        (vec!["audit", "verify"], "the audit trail is whole: 9 records"),
     ] {
         let done = app(&arguments);
         assert_eq!(code(&done), 0, "{arguments:?}: {}", text(&done.stderr));

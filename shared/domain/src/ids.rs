@@ -128,6 +128,30 @@ impl ProblemId {
     }
 }
 
+text_id! {
+    /// Names a ticket: `t-` and the first 20 hexadecimal digits of the digest of its tenant, its tracker and what it
+    /// is about. It is the key by which it is found in the tracker.
+    TicketId
+}
+
+impl TicketId {
+    /// The id of the ticket about this, in this tracker.
+    #[must_use]
+    pub fn new(tenant: &TenantId, tracker: &str, about: &crate::ticket::About) -> Self {
+        let about = serde_json::to_string(about).unwrap_or_default();
+        let whole = crate::digest::digest_bytes(format!("{tenant}\n{tracker}\n{about}").as_bytes());
+        let short: String = whole.chars().skip("sha256:".len()).take(20).collect();
+        Self(format!("t-{short}").into())
+    }
+
+    /// Reads an id. Returns nothing where the text is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("t-")?;
+        (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_hexdigit())).then(|| Self(text.into()))
+    }
+}
+
 /// `text` lower-cased (ASCII), without white space.
 #[must_use]
 pub fn lower_without_spaces(text: &str) -> String {

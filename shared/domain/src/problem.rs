@@ -275,6 +275,12 @@ impl Problem {
         }
     }
 
+    /// Whether its rule asks for a ticket, and work on it may begin. Where it went away, the ticket is to say so.
+    #[must_use]
+    pub fn wants_ticket(&self) -> bool {
+        self.decision.ticket && self.decision.outcome == Outcome::Governed && self.place != Place::Backlog
+    }
+
     /// Its place in the queue: most risky first, then most severe.
     #[must_use]
     pub fn rank(&self) -> i64 {

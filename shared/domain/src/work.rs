@@ -11,22 +11,33 @@ pub enum WorkKind {
     Remedy,
     /// Take a remediation from its state to the next.
     Advance,
+    /// Find the ticket that a problem belongs to.
+    File,
+    /// Tell a tracker what changed about a ticket.
+    Tell,
 }
 
 impl WorkKind {
+    /// What the fixer does.
+    pub const FIXING: [Self; 2] = [Self::Remedy, Self::Advance];
+    /// What is done about tickets.
+    pub const TICKETS: [Self; 2] = [Self::File, Self::Tell];
+
     /// Its word.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Remedy => "remedy",
             Self::Advance => "advance",
+            Self::File => "file",
+            Self::Tell => "tell",
         }
     }
 
     /// Reads a word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Remedy, Self::Advance].into_iter().find(|kind| kind.as_str() == word)
+        [Self::Remedy, Self::Advance, Self::File, Self::Tell].into_iter().find(|kind| kind.as_str() == word)
     }
 
     /// The name of such work about a problem or a remediation. There is one of it at a time.

@@ -43,12 +43,13 @@ impl Fixer {
             return Ok(None);
         }
         let now = self.now();
-        let Some((work, lease)) = self.store().claim(self.holder(), now, add(now, LEASE)).await? else {
+        let Some((work, lease)) = self.store().claim(WorkKind::FIXING, self.holder(), now, add(now, LEASE)).await?
+        else {
             return Ok(None);
         };
         let done = match work.kind {
             WorkKind::Remedy => self.remedy_problem(&work, &lease).await,
-            WorkKind::Advance => self.advance_remediation(&work, &lease, deadline).await,
+            _ => self.advance_remediation(&work, &lease, deadline).await,
         };
         let after = match done {
             Ok(after) => after,
@@ -57,34 +58,11 @@ impl Fixer {
             Err(PipelineError::Remedy(RemedyError::Store(StoreError::Overtaken { .. }))) => {
                 return Ok(Some((work, After::Done)));
             }
-            Err(error) => self.put_off(&work, &error),
+            Err(error) => put_off(&work, &error, self.now()),
         };
         self.store().leave(&lease, &after, self.now()).await?;
         info!(work = work.key, ?after, "work");
         Ok(Some((work, after)))
-    }
-
-    /// What becomes of work that did not get on.
-    fn put_off(&self, work: &Work, error: &PipelineError) -> After {
-        let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
-        let why =
-            std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ");
-        warn!(work = work.key, why, "work did not get on");
-        let stopped = matches!(
-            error,
-            PipelineError::Store(StoreError::Stopped(_))
-                | PipelineError::Remedy(RemedyError::Store(StoreError::Stopped(_)))
-        );
-        match error.what_now() {
-            WhatNow::Retry if stopped => After::Later { at: add(self.now(), LATER) },
-            WhatNow::Retry if work.attempts < MOST_ATTEMPTS => {
-                let doublings = work.attempts.saturating_sub(1).min(16);
-                let wait =
-                    FIRST_WAIT.saturating_mul(1_i32.checked_shl(doublings).unwrap_or(i32::MAX)).min(LONGEST_WAIT);
-                After::Again { at: add(self.now(), wait), why }
-            }
-            WhatNow::Retry | WhatNow::Park | WhatNow::Refuse => After::Parked { why },
-        }
     }
 
     /// Plans what would close a problem, and begins what its rule lets.
@@ -344,6 +322,27 @@ impl Fixer {
     async fn problem(&self, id: &str) -> Result<Option<Problem>, PipelineError> {
         let found = self.store().find(id).await?;
         Ok(found.into_iter().find(|problem| problem.id.as_str() == id))
+    }
+}
+
+/// What becomes of work that did not get on.
+pub(crate) fn put_off(work: &Work, error: &PipelineError, now: Timestamp) -> After {
+    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    let why = std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ");
+    warn!(work = work.key, why, "work did not get on");
+    let stopped = matches!(
+        error,
+        PipelineError::Store(StoreError::Stopped(_))
+            | PipelineError::Remedy(RemedyError::Store(StoreError::Stopped(_)))
+    );
+    match error.what_now() {
+        WhatNow::Retry if stopped => After::Later { at: add(now, LATER) },
+        WhatNow::Retry if work.attempts < MOST_ATTEMPTS => {
+            let doublings = work.attempts.saturating_sub(1).min(16);
+            let wait = FIRST_WAIT.saturating_mul(1_i32.checked_shl(doublings).unwrap_or(i32::MAX)).min(LONGEST_WAIT);
+            After::Again { at: add(now, wait), why }
+        }
+        WhatNow::Retry | WhatNow::Park | WhatNow::Refuse => After::Parked { why },
     }
 }
 

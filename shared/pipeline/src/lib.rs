@@ -26,6 +26,7 @@ pub mod people;
 pub mod remedy;
 pub mod rows;
 pub mod system;
+pub mod tickets;
 pub mod unreadable;
 
 use std::sync::Arc;
@@ -119,6 +120,15 @@ pub enum PipelineError {
         /// Why.
         why: String,
     },
+    /// A tracker was not told.
+    #[error(transparent)]
+    Tracker(#[from] amend_connect::TrackerError),
+    /// A ticket belongs in a tracker that is not configured.
+    #[error("no tracker is called `{name}`")]
+    NoTracker {
+        /// Its name.
+        name: String,
+    },
     /// Nobody knows who speaks, and it matters.
     #[error("nobody knows who you are, and only people with names can say this")]
     NoName,
@@ -190,6 +200,8 @@ impl PipelineError {
             Self::Store(_) | Self::Taken { .. } => WhatNow::Retry,
             Self::Damaged { .. } => WhatNow::Park,
             Self::Remedy(error) => error.what_now(),
+            Self::Tracker(error) if error.may_pass() => WhatNow::Retry,
+            Self::Tracker(_) | Self::NoTracker { .. } => WhatNow::Park,
             Self::Rules(_)
             | Self::NotFound { .. }
             | Self::Unknown { .. }
@@ -222,6 +234,8 @@ impl PipelineError {
             Self::Remedy(error) => error.code(),
             Self::Ambiguous { .. } => "ambiguous",
             Self::Damaged { .. } => "store.damaged",
+            Self::Tracker(_) => "tracker.not-told",
+            Self::NoTracker { .. } => "tracker.unknown",
         }
     }
 
@@ -260,7 +274,8 @@ impl PipelineError {
             ),
             Self::Remedy(error) => error.hint(),
             Self::Ambiguous { ids, .. } => Some(format!("name one of {}", ids.join(", "))),
-            Self::Damaged { .. } => None,
+            Self::NoTracker { .. } => Some("it was configured once: the ticket waits until it is again".into()),
+            Self::Damaged { .. } | Self::Tracker(_) => None,
         }
     }
 }

@@ -13,6 +13,7 @@ mod seal;
 mod sql;
 mod sqlite;
 mod store;
+mod ticket;
 mod trail;
 mod work;
 
@@ -24,7 +25,7 @@ use amend_domain::{
     plan::Remediation,
     problem::SourceOfTruth,
     thing::Read,
-    work::{After, Lease, Stop, Work},
+    work::{After, Lease, Stop, Work, WorkKind},
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -33,6 +34,7 @@ use serde::{Deserialize, Serialize};
 pub use database::{Database, Status};
 pub use place::{Place, Server};
 pub use seal::Keys;
+pub use ticket::Tickets;
 
 /// Who stops everything where the configuration does.
 pub const BY_CONFIGURATION: &str = "the configuration";
@@ -398,8 +400,14 @@ pub trait Store: Send + Sync {
     /// The approved exemptions whose end is to be said, each once: that it was stands in the audit trail.
     async fn remind_exemptions(&self, now: Timestamp) -> Result<Vec<Exemption>, StoreError>;
 
-    /// Takes up the most urgent piece of work that is due, until `until`.
-    async fn claim(&self, holder: &str, now: Timestamp, until: Timestamp) -> Result<Option<(Work, Lease)>, StoreError>;
+    /// Takes up the most urgent piece of work of these kinds that is due, until `until`.
+    async fn claim(
+        &self,
+        kinds: [WorkKind; 2],
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<(Work, Lease)>, StoreError>;
 
     /// Takes up a remediation, unless somebody else is at it.
     async fn lease(

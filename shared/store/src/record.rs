@@ -224,6 +224,11 @@ impl Batch {
             Some((problem.id.as_str(), problem.rank(), problem.fix_begins()?))
         });
         work::put_all(tx, WorkKind::Remedy, queued).await?;
+        let filed = self.changed.iter().filter_map(|id| {
+            let problem = self.problems.get(id)?;
+            problem.wants_ticket().then(|| (problem.id.as_str(), problem.rank(), self.now))
+        });
+        work::put_all(tx, WorkKind::File, filed).await?;
         work::confirm(tx, &self.healthy, self.now).await
     }
 

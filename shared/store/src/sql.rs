@@ -3,7 +3,7 @@
 use crate::database::{Insert, Pick};
 
 /// The version of the schema below.
-pub(crate) const VERSION: i64 = 6;
+pub(crate) const VERSION: i64 = 7;
 
 /// What leads from each version to the next, from version 1.
 pub(crate) const MIGRATIONS: &[&[&str]] = &[
@@ -30,6 +30,7 @@ pub(crate) const MIGRATIONS: &[&[&str]] = &[
         HOLDS,
     ],
     &[EXEMPTIONS],
+    &[TICKETS, TICKETS_BY_DAY, MEMBERS, MEMBERS_BY_TICKET, LOCAL_TICKETS],
 ];
 
 /// What brings the schema forward from a version; nothing, where that is a later one.
@@ -73,6 +74,23 @@ const HOLDS: &str = "CREATE TABLE holds (
 const EXEMPTIONS: &str = "CREATE TABLE exemptions (
     id TEXT NOT NULL PRIMARY KEY, held TEXT NOT NULL, setting TEXT, until BIGINT NOT NULL,
     remind BIGINT, approved BIGINT NOT NULL, body TEXT NOT NULL)";
+
+/// `wanted` counts what was changed in it, `told` what its tracker was told; `rest` is 1 where it is for what was
+/// more than a budget.
+const TICKETS: &str = "CREATE TABLE tickets (
+    id TEXT NOT NULL PRIMARY KEY, tracker TEXT NOT NULL, owner TEXT, rule TEXT, began BIGINT NOT NULL,
+    rest BIGINT NOT NULL, wanted BIGINT NOT NULL, told BIGINT NOT NULL, body TEXT NOT NULL)";
+
+const TICKETS_BY_DAY: &str = "CREATE INDEX tickets_by_day ON tickets (began)";
+
+/// The problems that tickets are about: as they are, and as the tracker was told of them.
+const MEMBERS: &str = "CREATE TABLE ticket_members (
+    problem TEXT NOT NULL PRIMARY KEY, ticket TEXT NOT NULL, body TEXT NOT NULL, told TEXT)";
+
+const MEMBERS_BY_TICKET: &str = "CREATE INDEX ticket_members_by_ticket ON ticket_members (ticket)";
+
+const LOCAL_TICKETS: &str = "CREATE TABLE local_tickets (
+    id TEXT NOT NULL PRIMARY KEY, number BIGINT NOT NULL UNIQUE, open BIGINT NOT NULL, body TEXT NOT NULL)";
 
 const STOPS: &str = "CREATE TABLE stops (name TEXT NOT NULL PRIMARY KEY, body TEXT NOT NULL)";
 
@@ -128,6 +146,11 @@ pub(crate) const SCHEMA: &[&str] = &[
     SEEN,
     HOLDS,
     EXEMPTIONS,
+    TICKETS,
+    TICKETS_BY_DAY,
+    MEMBERS,
+    MEMBERS_BY_TICKET,
+    LOCAL_TICKETS,
 ];
 
 /// Returns those that are new.
@@ -332,7 +355,7 @@ macro_rules! claim_work {
     ($past:literal) => {
         concat!(
             "UPDATE work SET holder = $1, until = $2, fence = fence + 1, attempts = attempts + 1 WHERE key = \
-            (SELECT key FROM work WHERE parked IS NULL AND due <= $3 AND until <= $3 \
+            (SELECT key FROM work WHERE parked IS NULL AND due <= $3 AND until <= $3 AND kind IN ($4, $5) \
             ORDER BY rank DESC, due, key LIMIT 1",
             $past,
             ") RETURNING key, kind, subject, due, attempts, until, parked, why, fence"
@@ -358,6 +381,61 @@ pub(crate) const FINISH_WORK: &str = "DELETE FROM work WHERE key = $1 AND holder
 
 pub(crate) const LEAVE_WORK: &str = "UPDATE work SET due = $4, attempts = CASE WHEN $5 = 1 THEN 0 ELSE attempts END, \
     parked = $6, why = $7, holder = NULL, until = 0 WHERE key = $1 AND holder = $2 AND fence = $3";
+
+/// What is in the queue stays as it is; whoever is at it sees what changed before they end.
+pub(crate) const ADD_WORK: Insert = Insert {
+    into: "INSERT INTO work (key, kind, subject, rank, due, attempts, until, fence)",
+    columns: 8,
+    then: "ON CONFLICT (key) DO NOTHING",
+};
+
+pub(crate) const TICKET_OF: &str = "SELECT ticket, body FROM ticket_members WHERE problem = $1";
+
+pub(crate) const GET_TICKET: &str = "SELECT body, wanted FROM tickets WHERE id = $1";
+
+pub(crate) const FIND_TICKETS: &str = "SELECT id FROM tickets WHERE id >= $1 AND id < $1 || '~' ORDER BY id LIMIT 2";
+
+pub(crate) const LIST_TICKETS: &str = "SELECT id FROM tickets ORDER BY began DESC, id LIMIT $1";
+
+pub(crate) const MEMBERS_OF: &str = "SELECT problem, body, told FROM ticket_members WHERE ticket = $1";
+
+pub(crate) const COUNT_TICKETS: &str = "SELECT CAST(COALESCE(SUM(CASE WHEN owner = $2 THEN 1 ELSE 0 END), 0) AS BIGINT), \
+    CAST(COALESCE(SUM(CASE WHEN rule = $3 THEN 1 ELSE 0 END), 0) AS BIGINT) FROM tickets WHERE began >= $1 AND rest = 0";
+
+pub(crate) const ADD_TICKET: &str = "INSERT INTO tickets (id, tracker, owner, rule, began, rest, wanted, told, body) \
+    VALUES ($1, $2, $3, $4, $5, $6, 1, 0, $7) ON CONFLICT (id) DO UPDATE SET wanted = tickets.wanted + 1";
+
+pub(crate) const CHANGE_TICKET: &str = "UPDATE tickets SET wanted = wanted + 1 WHERE id = $1";
+
+pub(crate) const PUT_MEMBER: &str = "INSERT INTO ticket_members (problem, ticket, body) VALUES ($1, $2, $3) \
+    ON CONFLICT (problem) DO UPDATE SET body = excluded.body";
+
+pub(crate) const BEGIN_TELLING: &str = "UPDATE tickets SET body = $3 WHERE id = $1 AND told = $2";
+
+/// Only whoever saw what was told last tells more.
+pub(crate) const TELL_TICKET: &str = "UPDATE tickets SET told = $2, body = $3 WHERE id = $1 AND told = $2 - 1";
+
+pub(crate) const TELL_MEMBERS: Insert = Insert {
+    into: "INSERT INTO ticket_members (problem, ticket, body, told)",
+    columns: 4,
+    then: "ON CONFLICT (problem) DO UPDATE SET told = excluded.told",
+};
+
+/// Ends the telling of a ticket that nobody changed meanwhile.
+pub(crate) const FINISH_TELLING: &str = "DELETE FROM work WHERE key = $1 AND holder = $2 AND fence = $3 \
+    AND EXISTS (SELECT 1 FROM tickets WHERE id = $4 AND wanted = $5)";
+
+pub(crate) const GET_LOCAL_TICKET: &str = "SELECT body FROM local_tickets WHERE id = $1";
+
+pub(crate) const FIND_LOCAL_TICKET: &str = "SELECT body FROM local_tickets WHERE number = $1";
+
+pub(crate) const LIST_LOCAL_TICKETS: &str = "SELECT body FROM local_tickets WHERE $1 IS NULL OR open = $1 \
+    ORDER BY open DESC, number DESC LIMIT $2";
+
+pub(crate) const LAST_LOCAL_TICKET: &str = "SELECT CAST(COALESCE(MAX(number), 0) AS BIGINT) FROM local_tickets";
+
+pub(crate) const PUT_LOCAL_TICKET: &str = "INSERT INTO local_tickets (id, number, open, body) VALUES ($1, $2, $3, $4) \
+    ON CONFLICT (id) DO UPDATE SET open = excluded.open, body = excluded.body";
 
 /// What nobody is at waits for a person.
 pub(crate) const PARK_WORK: &str = "UPDATE work SET parked = $2, why = $3 WHERE key = $1 AND until = 0";

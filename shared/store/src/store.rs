@@ -257,13 +257,21 @@ impl Store for Database {
         Ok(ending)
     }
 
-    async fn claim(&self, holder: &str, now: Timestamp, until: Timestamp) -> Result<Option<(Work, Lease)>, StoreError> {
+    async fn claim(
+        &self,
+        [one, other]: [WorkKind; 2],
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<(Work, Lease)>, StoreError> {
         let mut tx = self.begin("take up work").await?;
         let claim = match self.pools {
             Pools::Sqlite { .. } => sql::CLAIM_WORK,
             Pools::Postgres { .. } => sql::CLAIM_WORK_AMONG_OTHERS,
         };
-        let Some(row) = tx.row(claim, &values![holder, until, now]).await? else { return Ok(None) };
+        let Some(row) = tx.row(claim, &values![holder, until, now, one.as_str(), other.as_str()]).await? else {
+            return Ok(None);
+        };
         let (work, fence) = work::work_of(&row)?;
         tx.commit().await?;
         let lease = Lease { key: work.key.clone(), holder: holder.to_owned(), fence };

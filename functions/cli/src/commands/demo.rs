@@ -8,13 +8,14 @@ use amend_domain::ports::Clock as _;
 use amend_http::Client;
 use amend_pipeline::system::SystemClock;
 use amend_pipeline::{Config, accept::Counts, config, rows::ProblemRow};
+use amend_store::Tickets as _;
 use include_dir::{Dir, include_dir};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 
 use crate::{
     args::{Demo, Format},
-    commands::serve,
+    commands::{serve, tickets},
     failure::{Exit, Failure},
     output::{Output, Tone, counted},
     setup,
@@ -33,7 +34,7 @@ struct Notification {
 pub async fn run(demo: &Demo, output: Output) -> Result<Exit, Failure> {
     if !demo.serve {
         let url = format!("http://127.0.0.1:{}", demo.port);
-        post_and_show(&url, output).await?;
+        post_and_show(&url, output).await?.show(output);
         return Ok(Exit::Ok);
     }
     let config = demo_config(demo)?;
@@ -44,18 +45,40 @@ pub async fn run(demo: &Demo, output: Output) -> Result<Exit, Failure> {
         .map_err(|mistakes| Failure::mistakes("the demo's facts cannot be used", mistakes))?;
     let decider = setup::decider_of(&config, vec![bundled("rules.yaml")?], facts, output)?;
     let pipeline = Arc::new(setup::pipeline_of(&config, decider).await?);
+    let desk = setup::desk(&config, output).await?;
     let serving = serve::serve_until_stopped(listener, pipeline, &config);
     tokio::pin!(serving);
+    let shown = async {
+        let rest = post_and_show(&url, output).await?;
+        while desk.work().await?.is_some() {}
+        show_tickets(&config, output).await?;
+        rest.show(output);
+        Ok::<(), Failure>(())
+    };
     tokio::select! {
         ended = &mut serving => { ended?; return Ok(Exit::Ok); }
-        shown = post_and_show(&url, output) => shown?,
+        shown = shown => shown?,
     }
     if demo.once {
         return Ok(Exit::Ok);
     }
     output.note(&format!("\namend goes on listening on {url}; Ctrl-C ends it"));
-    serving.await?;
-    Ok(Exit::Ok)
+    let (end, ended) = tokio::sync::watch::channel(false);
+    let filing = tokio::spawn(serve::file(desk, ended));
+    let served = serving.await;
+    let _ = end.send(true);
+    let _ = filing.await;
+    served.map(|()| Exit::Ok)
+}
+
+/// The tickets that are open now.
+async fn show_tickets(config: &Config, output: Output) -> Result<(), Failure> {
+    let tickets = setup::existing_store(config).await?.local_tickets(Some(true), 1_000).await?;
+    if output.format() != Format::Json && !tickets.is_empty() {
+        output.heading(&format!("\n{}", counted(tickets.len(), "open ticket")));
+        tickets::table(&tickets, output);
+    }
+    Ok(())
 }
 
 fn demo_config(demo: &Demo) -> Result<Config, Failure> {
@@ -95,7 +118,8 @@ fn notifications() -> Result<Vec<Notification>, Failure> {
     Ok(list)
 }
 
-async fn post_and_show(url: &str, output: Output) -> Result<(), Failure> {
+/// Posts the notifications, and shows the problems. What is to be said last is returned.
+async fn post_and_show(url: &str, output: Output) -> Result<Summary, Failure> {
     #[derive(Deserialize)]
     struct List {
         problems: Vec<ProblemRow>,
@@ -125,8 +149,9 @@ async fn post_and_show(url: &str, output: Output) -> Result<(), Failure> {
     let list: List = serde_json::from_str(&answer.body)
         .map_err(|error| Failure::new("the answer is not amend's", Some(Box::new(error)), None))?;
     if output.format() == Format::Json {
-        return output
-            .json(&serde_json::json!({ "posted": notifications.len(), "counts": counts, "problems": list.problems }));
+        output
+            .json(&serde_json::json!({ "posted": notifications.len(), "counts": counts, "problems": list.problems }))?;
+        return Ok(Summary { posted: notifications.len(), counts });
     }
     let now = SystemClock.now();
     let (open, closed): (Vec<ProblemRow>, Vec<ProblemRow>) =
@@ -137,23 +162,34 @@ async fn post_and_show(url: &str, output: Output) -> Result<(), Failure> {
         output.heading(&format!("\n{} closed", closed.len()));
         output.problems(&closed, now)?;
     }
-    summary(output, notifications.len(), counts);
-    Ok(())
+    Ok(Summary { posted: notifications.len(), counts })
 }
 
-fn summary(output: Output, posted: usize, counts: Counts) {
-    let Counts { new, updated, duplicate, stale, set_aside, unreadable, missed } = counts;
-    output.say(&format!(
+/// What became of what was posted.
+struct Summary {
+    posted: usize,
+    counts: Counts,
+}
+
+impl Summary {
+    fn show(&self, output: Output) {
+        let Self { posted, counts } = self;
+        let Counts { new, updated, duplicate, stale, set_aside, unreadable, missed } = *counts;
+        if output.format() == Format::Json {
+            return;
+        }
+        output.say(&format!(
         "\n{posted} notifications posted. Findings: {new} new, {updated} changed, {duplicate} known already, {stale} out of date. \
          Records: {set_aside} set aside, {unreadable} unreadable and kept."
     ));
-    if new == 0 && updated == 0 {
-        output.say(&output.toned(Tone::Good, "Nothing changed: delivering the same again has no effect."));
+        if new == 0 && updated == 0 {
+            output.say(&output.toned(Tone::Good, "Nothing changed: delivering the same again has no effect."));
+        }
+        if missed > 0 {
+            output.say(&format!("Only a snapshot told of {}; see `amend backlog`.", counted(missed, "finding")));
+        }
+        output.say("Try `amend explain ID`, `amend tickets show 1`, `amend backlog`, `amend unreadable list`.");
     }
-    if missed > 0 {
-        output.say(&format!("Only a snapshot told of {}; see `amend backlog`.", counted(missed, "finding")));
-    }
-    output.say("Try `amend explain ID`, `amend backlog`, `amend unreadable list`.");
 }
 
 fn progress(output: Output, length: usize) -> ProgressBar {

@@ -21,6 +21,7 @@ mod script;
 mod serve;
 mod stop;
 mod store;
+mod tickets;
 mod unreadable;
 mod work;
 
@@ -58,6 +59,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
                 Command::Script(arguments) => script::run(&arguments, &config, output).await,
                 Command::Roles(arguments) => roles::run(&arguments, &config, output),
                 Command::Sweep => work::sweep(&config, output).await,
+                Command::Tickets { command, all, limit } => tickets::run(command, all, limit, &config, output).await,
                 Command::Work { command } => work::run(command, &config, output).await,
                 Command::Approvals(plans) => approvals::run(&plans, &config, output).await,
                 Command::Approve(answer) => approvals::answer(&answer, None, &config, output).await,

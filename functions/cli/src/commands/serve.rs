@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use amend_pipeline::{Config, Pipeline, accept::Retried, fixer::Fixer};
+use amend_pipeline::{Config, Pipeline, accept::Retried, fixer::Fixer, tickets::Desk};
 use amend_web::App;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::MissedTickBehavior};
 use tracing::{info, warn};
@@ -30,6 +30,7 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
     for _ in 0..WORKERS {
         workers.spawn(work(fixer.another(), ended.clone()));
     }
+    workers.spawn(file(setup::desk(&config, output).await?, ended.clone()));
     let noting = tokio::spawn(note_each_minute(fixer, config.clone()));
     let served = serve_until_stopped(listener, pipeline, &config).await;
     retries.abort();
@@ -53,6 +54,24 @@ async fn work(fixer: Fixer, mut ended: watch::Receiver<bool>) {
             Ok(None) => LOOK,
             Err(error) => {
                 warn!(error = setup::whole(&error), "work cannot be done");
+                LOOK.saturating_mul(10)
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = ended.changed() => {}
+        }
+    }
+}
+
+/// Files what needs a ticket and tells trackers, until the service ends.
+pub(super) async fn file(desk: Desk, mut ended: watch::Receiver<bool>) {
+    while !*ended.borrow() {
+        let wait = match desk.work().await {
+            Ok(Some(_)) => continue,
+            Ok(None) => LOOK,
+            Err(error) => {
+                warn!(error = setup::whole(&error), "tickets cannot be filed");
                 LOOK.saturating_mul(10)
             }
         };

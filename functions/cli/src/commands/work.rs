@@ -33,6 +33,15 @@ pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
         };
         *count = count.saturating_add(1);
     }
+    let desk = setup::desk(config, output).await?;
+    while let Some((_, after)) = desk.work().await? {
+        let count = match after {
+            After::Parked { .. } => &mut parked,
+            After::Again { .. } => &mut later,
+            _ => &mut done,
+        };
+        *count = count.saturating_add(1);
+    }
     let ending = fixer.remind_of_exemptions().await?;
     // What was done is said in any case.
     let noted = note_head(&fixer, config).await;

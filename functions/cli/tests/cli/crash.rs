@@ -9,7 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use amend_domain::{ports::Clock as _, work::After};
+use amend_domain::{
+    ports::Clock as _,
+    work::{After, WorkKind},
+};
 use amend_pipeline::system::SystemClock;
 use amend_store::{Database, Place as StorePlace, Store as _};
 use amend_tests::{
@@ -215,7 +218,8 @@ impl Crashing {
             let later = now + jiff::SignedDuration::from_secs(200);
             let until = later + jiff::SignedDuration::from_secs(1);
             let mut taken = Vec::new();
-            while let Some((_, lease)) = store.claim("the test", later, until).await.expect("claimed") {
+            while let Some((_, lease)) = store.claim(WorkKind::FIXING, "the test", later, until).await.expect("claimed")
+            {
                 taken.push(lease);
             }
             for lease in &taken {

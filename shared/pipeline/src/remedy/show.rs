@@ -116,6 +116,12 @@ fn undo(plan: &Plan) -> String {
     }
 }
 
+/// The diff of one setting, as texts that begin with `-`, `+` or `~`.
+#[must_use]
+pub fn change_lines(change: &Change) -> Vec<String> {
+    diff_lines(change).into_iter().map(|line| line.text).collect()
+}
+
 /// The diff of one setting.
 fn diff_lines(change: &Change) -> Vec<Line> {
     let mut lines = Vec::new();
