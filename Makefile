@@ -24,7 +24,7 @@ run: build ## Starts the service with sample events and shows the decisions (POR
 	./target/debug/amend demo --serve --port $(PORT) $(if $(ONCE),--once)
 
 .PHONY: tools
-tools: $(TOOLS)/aws/done $(TOOLS)/models/done $(TOOLS)/postgres/done ## Installs what the tests need beside Rust: moto, the clouds' own SDKs for Python, PostgreSQL
+tools: $(TOOLS)/aws/done $(TOOLS)/models/done $(TOOLS)/postgres/done $(TOOLS)/trackers/done ## Installs what the tests need beside Rust: moto, the clouds' own SDKs for Python, PostgreSQL, judges of what trackers are sent
 
 $(TOOLS)/aws/done: tests/clouds/requirements.txt
 	python3 -m venv $(TOOLS)/aws
@@ -39,6 +39,11 @@ $(TOOLS)/models/done: shared/models/extract/requirements.txt
 $(TOOLS)/postgres/done: tests/clouds/postgres.txt
 	python3 -m venv $(TOOLS)/postgres
 	$(TOOLS)/postgres/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+$(TOOLS)/trackers/done: tests/trackers/requirements.txt
+	python3 -m venv $(TOOLS)/trackers
+	$(TOOLS)/trackers/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 .PHONY: models

@@ -120,3 +120,107 @@ fn people_are_known_by_their_tokens_and_only_as_long_as_they_hold() {
     assert!(mistakes.contains("a token stands in the environment, not in a file"), "{mistakes}");
     assert!(!mistakes.contains(&token), "{mistakes}");
 }
+
+#[test]
+fn connectors_are_read_and_their_mistakes_are_shown() {
+    let text = "
+version: 1
+connect:
+  sec: { jira: { url: 'https://example.atlassian.net', user: a@example.org, token: t1, project: SEC, type: Bug, fields: { duedate: =ticket.due } } }
+  snow: { servicenow: { url: 'https://example.service-now.com', user: amend } }
+  hook: { webhook: { url: 'https://hooks.example.org/amend', secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw } }
+tickets:
+  to: sec
+  per_owner: 5
+  routes:
+    - { cloud: aws, account: '111122223333', to: snow }
+    - { owner: ['*@data.example.org'], to: hook }
+";
+    let environment = [
+        ("AMEND__CONNECT__SNOW__SERVICENOW__PASSWORD", "p1"),
+        ("AMEND__CONNECT__GH__GITHUB__REPOSITORY", "acme/findings"),
+        ("AMEND__CONNECT__GH__GITHUB__TOKEN", "g1"),
+    ];
+    let config = load(text, &environment).expect("no mistakes");
+    let names: Vec<_> = config.connectors.iter().map(|one| (one.name.as_str(), one.to.word(), one.to.url())).collect();
+    assert_eq!(
+        names,
+        [
+            ("gh", "github", "https://api.github.com"),
+            ("hook", "webhook", "https://hooks.example.org/amend"),
+            ("sec", "jira", "https://example.atlassian.net"),
+            ("snow", "servicenow", "https://example.service-now.com"),
+        ]
+    );
+    assert_eq!((config.tickets.per_owner, config.tickets.per_rule), (5, 200));
+    assert_eq!((config.routes.usual(), config.routes.has("hook"), config.routes.has("gh")), ("sec", true, false));
+    let shown = format!("{config:?}");
+    for secret in ["t1", "p1", "g1", "MfKQ9r8"] {
+        assert!(!shown.contains(&format!("\"{secret}")) && !shown.contains("MfKQ9r8"), "{secret}: {shown}");
+    }
+    assert!(config.options.iter().all(|option| !option.doc.is_empty()));
+    let wrong = "
+version: 1
+connect:
+  local: { github: { repository: a/b, token: t } }
+  Sec-1: { github: { repository: a/b, token: t } }
+  two: { github: { repository: a/b, token: t }, webhook: { url: 'https://x.org', secret: x } }
+  none: {}
+  plain: { github: { url: 'http://github.example.org', repository: a/b, token: t } }
+  port: { webhook: { url: 'https://x.org:8443/', secret: whsec_c2hvcnQ= } }
+  repo: { github: { repository: just-a-name, token: t } }
+  key: { jira: { url: 'https://x.atlassian.net', user: a, token: t, project: 'SEC\" OR 1', fields: { a: '=tickets.due' } } }
+  kind: { gitlab: { token: t } }
+tickets: { to: nobody, routes: [{ to: sek }, { cloud: ibm, to: local }] }
+";
+    let found = load(wrong, &[("AMEND__CONNECT__REPO__GITHUB__TOKENS", "x")]).expect_err("mistakes");
+    for expected in [
+        "a connector cannot be called `local`",
+        "a connector cannot be called `Sec-1`",
+        "the connector `two` must name one thing",
+        "the connector `none` must name one thing",
+        "`http://github.example.org` is not reached by TLS",
+        "`https://x.org:8443/` is not reached by TLS",
+        "the secret is shorter than 24 bytes",
+        "this is no repository",
+        "this is no key of a project",
+        "tickets",
+        "`gitlab` is not a member of a connector",
+        "no connector is called `nobody`",
+        "no connector is called `sek`",
+        "`ibm` is not known here",
+        "`AMEND__CONNECT__REPO__GITHUB__TOKENS` names no option",
+    ] {
+        assert!(found.contains(expected), "`{expected}` is not in\n{found}");
+    }
+}
+
+/// What the manual says of connectors can be used as it stands there.
+#[test]
+fn the_manuals_connectors_have_no_mistakes() {
+    let folder = amend_tests::harness::workspace().join("docs/connectors");
+    let environment = [
+        ("AMEND__CONNECT__SEC__JIRA__TOKEN", "t"),
+        ("AMEND__CONNECT__OPS__SERVICENOW__PASSWORD", "p"),
+        ("AMEND__CONNECT__GH__GITHUB__TOKEN", "t"),
+        ("AMEND__CONNECT__HOOK__WEBHOOK__SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+    ];
+    let mut seen = 0;
+    for page in std::fs::read_dir(folder).expect("a folder") {
+        let text = std::fs::read_to_string(page.expect("a page").path()).expect("a text");
+        for block in text.split("```yaml\n").skip(1) {
+            let block = block.split("```").next().expect("its end");
+            let version = if block.contains("version:") { "" } else { "   version: 1\n" };
+            let names = |variable: &str| {
+                let name = variable.split("__").nth(2).expect("a name").to_lowercase();
+                block.contains(&format!("  {name}:"))
+            };
+            let environment: Vec<_> = environment.iter().filter(|(name, _)| names(name)).copied().collect();
+            let config =
+                load(&format!("{version}{block}"), &environment).unwrap_or_else(|error| panic!("{error}: {block}"));
+            assert!(!config.connectors.is_empty() && config.routes.usual() != "local");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 5);
+}

@@ -32,6 +32,7 @@ mod sealed;
 mod store;
 mod story;
 mod tickets;
+mod trackers;
 mod trail;
 mod work;
 mod written;

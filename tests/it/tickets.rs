@@ -1,22 +1,22 @@
 //! Tickets: one for what one person handles together, whatever happens in between; what people do there stands.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
-use amend_connect::{Local, Tracker, TrackerError, local};
+use amend_connect::{Check, Local, Tracker, TrackerError, local};
 use amend_domain::{
-    ticket::{Budget, Change, Draft, Entry, LocalTicket, Note, Ticket},
+    ticket::{Change, Draft, Entry, LocalTicket, Note, Ticket},
     work::After,
 };
 use amend_events::Form;
-use amend_pipeline::{audit::verify, tickets::Desk};
-use amend_store::{Store as _, Tickets};
-use amend_tests::harness::{self, CountedIds, Export, bench, catalogue, long, moment};
+use amend_pipeline::audit::verify;
+use amend_store::{Store as _, Tickets as _};
+use amend_tests::{
+    filing::{Filing, account},
+    harness::{Export, long, moment},
+};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -45,6 +45,10 @@ impl Tracker for Unreliable {
         self.inner.find(ticket).await
     }
 
+    async fn check(&self) -> Result<Vec<Check>, TrackerError> {
+        self.inner.check().await
+    }
+
     async fn open(&self, ticket: &Ticket, draft: &Draft, now: Timestamp) -> Result<Entry, TrackerError> {
         Self::fails(&self.before)?;
         let told = self.inner.open(ticket, draft, now).await?;
@@ -66,48 +70,33 @@ impl Tracker for Unreliable {
     }
 }
 
-struct Filing {
-    inner: harness::Bench,
-    desk: Desk,
+struct Filed {
+    inner: Filing,
     tracker: Arc<Unreliable>,
 }
 
-async fn filing(rules: &str) -> Filing {
-    let inner = bench(rules, "version: 1").await;
-    let store = Arc::new(inner.store.clone());
-    let tickets: Arc<dyn Tickets> = store.clone();
-    let (before, after) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let tracker = Arc::new(Unreliable { inner: Local::new(tickets.clone()), before, after });
-    let trackers = BTreeMap::from([(local::NAME.to_owned(), tracker.clone() as Arc<dyn Tracker>)]);
-    let desk =
-        Desk::new(store, tickets, trackers, local::NAME, catalogue(), inner.clock.clone(), &CountedIds::default());
-    Filing { inner, desk, tracker }
+async fn filing(rules: &str) -> Filed {
+    let mut made = None;
+    let inner = Filing::new(rules, local::NAME, |tickets| {
+        let (before, after) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let tracker = Arc::new(Unreliable { inner: Local::new(tickets), before, after });
+        made = Some(Arc::clone(&tracker));
+        tracker
+    })
+    .await;
+    Filed { inner, tracker: made.expect("made") }
 }
 
-fn account(name: &str) -> Export {
-    let group = "/subscriptions/2f6c1a5e-0b7d-4f7e-8a39-51c0de9b7a11/resourceGroups/rg";
-    Export { resource: format!("{group}/providers/Microsoft.Storage/storageAccounts/{name}"), ..Export::default() }
+impl std::ops::Deref for Filed {
+    type Target = Filing;
+    fn deref(&self) -> &Filing {
+        &self.inner
+    }
 }
 
-impl Filing {
-    async fn report(&self, export: &Export, code: &str, changed: &str) {
-        let export = Export { code: code.into(), changed: Some(changed.into()), ..export.clone() };
-        self.inner.accept(Form::Plain, &export.text()).await;
-    }
-
-    /// Does what is due, now and, where changes are gathered, some minutes later.
-    async fn work(&self, at: &str) -> Vec<After> {
-        self.inner.clock.set(at);
-        let mut done = Vec::new();
-        while let Some((_, after)) = self.desk.work().await.expect("the store answers") {
-            done.push(after);
-            assert!(done.len() < 10_000, "work does not end");
-        }
-        done
-    }
-
+impl Filed {
     async fn all(&self) -> Vec<LocalTicket> {
-        self.inner.store.local_tickets(None, 10_000).await.expect("listed")
+        self.bench.store.local_tickets(None, 10_000).await.expect("listed")
     }
 
     async fn one(&self) -> LocalTicket {
@@ -120,7 +109,7 @@ impl Filing {
     async fn person(&self, open: bool) {
         let id = self.one().await.id;
         let note = Note { at: self.desk.now(), by: "ann".into(), what: "by hand".into(), text: "x".into(), id: None };
-        self.inner.store.note_local_ticket(&id, note, Some(open)).await.expect("kept");
+        self.bench.store.note_local_ticket(&id, note, Some(open)).await.expect("kept");
     }
 }
 
@@ -170,12 +159,12 @@ async fn a_ticket_is_opened_once_told_of_changes_and_closed_when_all_is_healthy(
     let ticket = filing.one().await;
     assert_eq!((ticket.open, notes(&ticket).last().map(String::as_str)), (false, Some("amend closed")));
     // All of it stands in the trail, and nothing is left to do.
-    let trail = filing.inner.store.audit(0, 100).await.expect("read");
+    let trail = filing.bench.store.audit(0, 100).await.expect("read");
     let what: Vec<&str> = trail.iter().map(|record| &*record.entry.what).collect();
     assert_eq!(what, ["ticket.opened", "ticket.commented", "ticket.commented", "ticket.closed"]);
-    verify(&filing.inner.store, None, &[]).await.expect("whole");
+    verify(&filing.bench.store, None, &[]).await.expect("whole");
     assert_eq!(filing.work("2026-11-21T12:00:00Z").await, []);
-    assert!(filing.inner.store.work(10).await.expect("listed").is_empty());
+    assert!(filing.bench.store.work(10).await.expect("listed").is_empty());
 }
 
 #[tokio::test]
@@ -233,7 +222,7 @@ async fn an_outage_ends_in_one_ticket() {
         let ticket = filing.one().await;
         let text = format!("{}{:?}", ticket.body, ticket.notes);
         assert!(["st1", "st2", "st3"].iter().all(|name| text.contains(name)), "{text}");
-        assert!(filing.inner.store.work(10).await.expect("listed").is_empty());
+        assert!(filing.bench.store.work(10).await.expect("listed").is_empty());
     }
 }
 
@@ -243,12 +232,10 @@ async fn a_new_recommendation_on_many_resources_stays_within_the_budget() {
     let many = if long() { 2_000 } else { 200 };
     // Each is critical, so each would be a ticket of its own.
     let filing = filing(RULES).await;
-    let desk = filing.desk.clone().with_budget(Budget { per_owner: 20, per_rule: 200 });
-    let filing = Filing { desk, ..filing };
     let all: Vec<_> =
         (0..many).map(|n| Export { risk: Some("Critical".into()), ..account(&format!("st{n}")) }.json()).collect();
     for part in all.chunks(100) {
-        filing.inner.accept(Form::Plain, &serde_json::Value::from(part.to_vec()).to_string()).await;
+        filing.bench.accept(Form::Plain, &serde_json::Value::from(part.to_vec()).to_string()).await;
     }
     filing.work("2026-11-20T12:00:00Z").await;
     filing.work("2026-11-20T12:10:00Z").await;
@@ -261,11 +248,11 @@ async fn a_new_recommendation_on_many_resources_stays_within_the_budget() {
         .expect("one for the rest");
     assert!(rest.body.contains("and ") && rest.owner.as_deref() == Some("ann@example.org"), "{}", rest.body);
     let held: usize =
-        filing.inner.store.tickets(100).await.expect("listed").iter().map(|ticket| ticket.members.len()).sum();
+        filing.bench.store.tickets(100).await.expect("listed").iter().map(|ticket| ticket.members.len()).sum();
     assert_eq!(held, many, "each is in one");
     // The next day has a budget of its own.
     let at = moment("2026-11-21T12:00:00Z");
-    filing.inner.clock.set(&at.to_string());
+    filing.bench.clock.set(&at.to_string());
     let next = Export { risk: Some("Critical".into()), ..account("next") };
     filing.report(&next, "Unhealthy", "2026-11-21T11:00:00Z").await;
     filing.work("2026-11-21T12:00:00Z").await;
@@ -289,7 +276,7 @@ async fn the_steps_of_the_source_become_markdown_without_harm() {
         let filing = filing(RULES).await;
         let mut export = Export { key: "7a1c0000-0000-0000-0000-000000000001".into(), ..account("st`1") }.json();
         export["properties"]["metadata"]["remediationDescription"] = given.into();
-        filing.inner.accept(Form::Plain, &export.to_string()).await;
+        filing.bench.accept(Form::Plain, &export.to_string()).await;
         filing.work("2026-11-20T12:00:00Z").await;
         let body = filing.one().await.body;
         let steps = body.split("### What to do\n\n").nth(1).expect("steps").split("\n\nWhat Amend").next();

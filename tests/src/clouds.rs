@@ -23,7 +23,7 @@ impl Served {
         let python = workspace().join("target/tools").join(tools).join("bin/python");
         assert!(python.exists(), "{} is not there: run `make tools`", python.display());
         let mut child = Command::new(python)
-            .arg(workspace().join("tests/clouds").join(script))
+            .arg(workspace().join("tests").join(script))
             .args(arguments)
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::piped())
@@ -41,25 +41,25 @@ impl Served {
     /// Moto, for AWS.
     pub fn moto() -> &'static Self {
         static MOTO: OnceLock<Served> = OnceLock::new();
-        MOTO.get_or_init(|| Self::start("aws", "moto_clouds.py", &[]))
+        MOTO.get_or_init(|| Self::start("aws", "clouds/moto_clouds.py", &[]))
     }
 
     /// What botocore makes of calls, answers, errors and endpoints.
     pub fn botocore() -> &'static Self {
         static WIRE: OnceLock<Served> = OnceLock::new();
-        WIRE.get_or_init(|| Self::start("aws", "aws_wire.py", &["serve"]))
+        WIRE.get_or_init(|| Self::start("aws", "clouds/aws_wire.py", &["serve"]))
     }
 
     /// Azure, held against the azure-mgmt packages.
     pub fn azure() -> &'static Self {
         static AZURE: OnceLock<Served> = OnceLock::new();
-        AZURE.get_or_init(|| Self::start("models", "azure_fake.py", &["serve"]))
+        AZURE.get_or_init(|| Self::start("models", "clouds/azure_fake.py", &["serve"]))
     }
 
     /// Google Cloud, held against the discovery documents.
     pub fn gcp() -> &'static Self {
         static GCP: OnceLock<Served> = OnceLock::new();
-        GCP.get_or_init(|| Self::start("models", "gcp_fake.py", &["serve"]))
+        GCP.get_or_init(|| Self::start("models", "clouds/gcp_fake.py", &["serve"]))
     }
 
     /// PostgreSQL, and PgBouncer where this machine has it.
@@ -67,7 +67,13 @@ impl Served {
         static POSTGRES: OnceLock<Served> = OnceLock::new();
         // A release build measures, and waits for the disk as in production.
         let arguments: &[&str] = if cfg!(debug_assertions) { &[] } else { &["--durable"] };
-        POSTGRES.get_or_init(|| Self::start("postgres", "postgres.py", arguments))
+        POSTGRES.get_or_init(|| Self::start("postgres", "clouds/postgres.py", arguments))
+    }
+
+    /// Trackers, held against what they publish.
+    pub fn trackers() -> &'static Self {
+        static TRACKERS: OnceLock<Served> = OnceLock::new();
+        TRACKERS.get_or_init(|| Self::start("trackers", "trackers/fake.py", &[]))
     }
 
     /// Its address.

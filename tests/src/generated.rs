@@ -29,6 +29,10 @@ fn configuration() -> String {
     for option in &config.options {
         page.push_str(&format!("| `{}` | `{}` | {} |\n", option.name, option.value, option.doc));
     }
+    page.push_str("\n## Connectors\n\nEach has a name of its own, in place of `NAME`; [connectors](../connectors/README.md) shows how they are set up.\n\n| option | what it is for |\n| --- | --- |\n");
+    for (name, doc) in amend_pipeline::config::connector_members() {
+        page.push_str(&format!("| `{name}` | {doc} |\n"));
+    }
     page
 }
 

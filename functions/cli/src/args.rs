@@ -81,7 +81,12 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<WorkCommand>,
     },
-    /// Lists the tickets of the tracker that Amend brings with it, most recent first.
+    /// Lists the connectors, or tries whether one can do what it is for.
+    Connect {
+        #[command(subcommand)]
+        command: Option<ConnectCommand>,
+    },
+    /// Lists the tickets, wherever they stand, or shows and answers one.
     Tickets {
         #[command(subcommand)]
         command: Option<TicketsCommand>,
@@ -482,6 +487,18 @@ pub enum TicketsCommand {
     },
     /// Counts what the rules would open for all that is open now.
     Preview,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConnectCommand {
+    /// Looks at its credentials and permissions, and says what is missing. Writes nothing.
+    Test {
+        /// The connector's name in amend.yaml.
+        name: String,
+        /// Also opens a ticket that says that it is a test, comments and closes it.
+        #[arg(long)]
+        open: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,10 +8,12 @@ use std::{
 
 use amend_catalog::{Catalogue, SourceText, facts_file, facts_file::FactsFile, starter_rules};
 use amend_cloud::{Cloud, CloudFacts, Clouds, aws::Aws, azure::Azure, gcp::Gcp};
-use amend_connect::{Local, Tracker, local};
+use amend_connect::{GitHub, Jira, Local, ServiceNow, Tracker, Webhook, local};
 use amend_domain::{ports::Clock as _, work::Stop};
 use amend_pipeline::{
-    Config, Decider, Lookup, Pipeline, config, decider,
+    Config, Decider, Lookup, Pipeline, config,
+    config::connectors::{Connector, To},
+    decider,
     fixer::Fixer,
     system::{SystemClock, UlidIds},
     tickets::Desk,
@@ -167,11 +169,29 @@ pub async fn store(config: &Config) -> Result<Database, Failure> {
 pub async fn desk(config: &Config, output: Output) -> Result<Desk, Failure> {
     let store = Arc::new(store(config).await?);
     let tickets: Arc<dyn Tickets> = Arc::clone(&store) as Arc<dyn Tickets>;
-    let local: Arc<dyn Tracker> = Arc::new(Local::new(Arc::clone(&tickets)));
-    let trackers = BTreeMap::from([(local::NAME.to_owned(), local)]);
+    let trackers = trackers(config, &tickets)?;
     let clock = Arc::new(SystemClock);
     let catalogue = catalogue(config, output)?;
-    Ok(Desk::new(store, tickets, trackers, local::NAME, catalogue, clock, &UlidIds::default()))
+    let desk = Desk::new(store, tickets, trackers, catalogue, clock, &UlidIds::default());
+    Ok(desk.with_routes(config.routes.clone()).with_budget(config.tickets))
+}
+
+/// The trackers, by name: Amend's own, and those of the configuration.
+pub fn trackers(config: &Config, tickets: &Arc<dyn Tickets>) -> Result<BTreeMap<String, Arc<dyn Tracker>>, Failure> {
+    let local: Arc<dyn Tracker> = Arc::new(Local::new(Arc::clone(tickets)));
+    let mut trackers = BTreeMap::from([(local::NAME.to_owned(), local)]);
+    for Connector { name, to } in &config.connectors {
+        let tracker: Result<Arc<dyn Tracker>, String> = match to.clone() {
+            To::Jira(settings) => Jira::new(name, settings).map(|one| Arc::new(one) as Arc<dyn Tracker>),
+            To::ServiceNow(settings) => ServiceNow::new(name, settings).map(|one| Arc::new(one) as Arc<dyn Tracker>),
+            To::GitHub(settings) => GitHub::new(name, settings).map(|one| Arc::new(one) as Arc<dyn Tracker>),
+            To::Webhook(settings) => Webhook::new(name, &settings).map(|one| Arc::new(one) as Arc<dyn Tracker>),
+        };
+        let tracker =
+            tracker.map_err(|why| Failure::new(format!("the connector `{name}` cannot be used: {why}"), None, None))?;
+        trackers.insert(name.clone(), tracker);
+    }
+    Ok(trackers)
 }
 
 /// The store, which must be there: in a new one nothing is held or stopped that anybody does, and nothing is known.

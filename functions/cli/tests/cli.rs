@@ -13,6 +13,8 @@ use serde_json::json;
 mod audit;
 #[path = "cli/crash.rs"]
 mod crash;
+#[path = "cli/tickets.rs"]
+mod tickets;
 
 struct Place {
     folder: tempfile::TempDir,

@@ -1,14 +1,26 @@
 //! Trackers that tickets stand in: one port, and one file for each. What to tell them is decided elsewhere
 //! (`amend_domain::ticket`); they find a ticket by its key, and do one step at a time.
 
+mod adf;
+pub mod github;
+pub mod jira;
 pub mod local;
+pub mod rehearsal;
+mod service;
+pub mod servicenow;
+pub mod webhook;
 
 use amend_domain::ticket::{Change, Draft, Entry, Ticket};
 use amend_store::StoreError;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
+pub use github::GitHub;
+pub use jira::Jira;
 pub use local::Local;
+pub use service::{Fields, Secret, host_of};
+pub use servicenow::ServiceNow;
+pub use webhook::Webhook;
 
 /// Where tickets stand.
 #[async_trait]
@@ -38,9 +50,37 @@ pub trait Tracker: Send + Sync {
         now: Timestamp,
     ) -> Result<Entry, TrackerError>;
 
+    /// Looks at credentials and permissions, without writing anything: what was looked at, and what is missing.
+    ///
+    /// # Errors
+    /// When the tracker does not answer, or does not let us in.
+    async fn check(&self) -> Result<Vec<Check>, TrackerError>;
+
     /// How long after it was opened a ticket may not be found.
     fn settles(&self) -> SignedDuration {
         SignedDuration::ZERO
+    }
+}
+
+/// Something that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Check {
+    /// What.
+    pub what: String,
+    /// What is missing; nothing, where it is as it should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+}
+
+impl Check {
+    /// It is as it should be.
+    pub(crate) fn good(what: impl Into<String>) -> Self {
+        Self { what: what.into(), missing: None }
+    }
+
+    /// It holds, or something is missing.
+    pub(crate) fn holds(what: impl Into<String>, holds: bool, missing: impl Into<String>) -> Self {
+        Self { what: what.into(), missing: (!holds).then(|| missing.into()) }
     }
 }
 

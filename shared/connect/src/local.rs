@@ -7,7 +7,7 @@ use amend_store::Tickets;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::{Tracker, TrackerError};
+use crate::{Check, Tracker, TrackerError};
 
 /// Its name, in configuration and in tickets.
 pub const NAME: &str = "local";
@@ -63,5 +63,10 @@ impl Tracker for Local {
             why: "the ticket went away meanwhile".to_owned(),
             wait: None,
         })
+    }
+
+    async fn check(&self) -> Result<Vec<Check>, TrackerError> {
+        self.0.local_tickets(Some(true), 1).await?;
+        Ok(vec![Check::good("the store answers")])
     }
 }

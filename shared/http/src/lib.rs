@@ -11,6 +11,7 @@ use std::{fmt, time::Duration};
 pub struct Client {
     inner: reqwest::Client,
     hosts: Hosts,
+    longest: Option<Duration>,
 }
 
 /// The hosts that a client may talk to.
@@ -187,7 +188,13 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never());
         let builder = if hosts.only_plain() { builder.no_proxy() } else { builder };
-        Ok(Self { inner: builder.build().map_err(HttpError::Client)?, hosts })
+        Ok(Self { inner: builder.build().map_err(HttpError::Client)?, hosts, longest: None })
+    }
+
+    /// The same, with this longest wait for an answer.
+    #[must_use]
+    pub fn waiting(self, longest: Duration) -> Self {
+        Self { longest: Some(longest), ..self }
     }
 
     /// A client for this machine alone.
@@ -241,6 +248,9 @@ impl Client {
         let mut sending = self.inner.request(method, url);
         for (name, value) in &request.headers {
             sending = sending.header(name, value);
+        }
+        if let Some(longest) = self.longest {
+            sending = sending.timeout(longest);
         }
         let mut response = sending.body(request.body).send().await.map_err(fail)?;
         let headers = response

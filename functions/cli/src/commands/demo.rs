@@ -8,7 +8,6 @@ use amend_domain::ports::Clock as _;
 use amend_http::Client;
 use amend_pipeline::system::SystemClock;
 use amend_pipeline::{Config, accept::Counts, config, rows::ProblemRow};
-use amend_store::Tickets as _;
 use include_dir::{Dir, include_dir};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
@@ -73,7 +72,7 @@ pub async fn run(demo: &Demo, output: Output) -> Result<Exit, Failure> {
 
 /// The tickets that are open now.
 async fn show_tickets(config: &Config, output: Output) -> Result<(), Failure> {
-    let tickets = setup::existing_store(config).await?.local_tickets(Some(true), 1_000).await?;
+    let tickets = tickets::rows(false, 1_000, &setup::existing_store(config).await?).await?;
     if output.format() != Format::Json && !tickets.is_empty() {
         output.heading(&format!("\n{}", counted(tickets.len(), "open ticket")));
         tickets::table(&tickets, output);

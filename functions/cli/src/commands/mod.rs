@@ -5,6 +5,7 @@ mod audit;
 mod backlog;
 mod catalog;
 mod config;
+mod connect;
 mod decide;
 mod demo;
 mod exempt;
@@ -58,6 +59,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
                 Command::Fix(arguments) => fix::run(&arguments, &config, output).await,
                 Command::Script(arguments) => script::run(&arguments, &config, output).await,
                 Command::Roles(arguments) => roles::run(&arguments, &config, output),
+                Command::Connect { command } => connect::run(command, &config, output).await,
                 Command::Sweep => work::sweep(&config, output).await,
                 Command::Tickets { command, all, limit } => tickets::run(command, all, limit, &config, output).await,
                 Command::Work { command } => work::run(command, &config, output).await,

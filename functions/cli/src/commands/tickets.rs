@@ -1,13 +1,16 @@
-//! `amend tickets`: the tracker that Amend brings with it, and what the rules would open.
+//! `amend tickets`: tickets wherever they stand, the tracker that Amend brings with it, what the rules would open.
 
 use std::collections::BTreeMap;
 
 use amend_domain::{
     ids::TicketId,
-    ticket::{About, LocalTicket, Note},
+    problem::Closed,
+    ticket::{About, LocalTicket, Note, Ticket},
 };
-use amend_pipeline::Config;
-use amend_store::{Filter, Store as _, Tickets as _};
+use amend_pipeline::{Config, tickets::LOCAL};
+use amend_store::{Database, Filter, Store as _, Tickets as _};
+use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::{
@@ -27,7 +30,7 @@ pub async fn run(
 ) -> Result<Exit, Failure> {
     match command {
         None => list(all, limit, config, output).await,
-        Some(TicketsCommand::Show { ticket }) => show(&one(&ticket, config).await?, output),
+        Some(TicketsCommand::Show { ticket }) => show(&ticket, config, output).await,
         Some(TicketsCommand::Comment { ticket, text }) => note(&ticket, "comment", &text, config, output).await,
         Some(TicketsCommand::Close { ticket, why }) => note(&ticket, "closed", &why, config, output).await,
         Some(TicketsCommand::Reopen { ticket, why }) => note(&ticket, "reopened", &why, config, output).await,
@@ -36,58 +39,144 @@ pub async fn run(
 }
 
 async fn list(all: bool, limit: u32, config: &Config, output: Output) -> Result<Exit, Failure> {
-    let store = setup::existing_store(config).await?;
-    let tickets = store.local_tickets((!all).then_some(true), limit).await?;
+    let rows = rows(all, limit, &setup::existing_store(config).await?).await?;
     if output.format() == Format::Json {
-        output.json(&tickets)?;
+        output.json(&rows)?;
         return Ok(Exit::Ok);
     }
-    if tickets.is_empty() {
+    if rows.is_empty() {
         output.say(if all { "there are no tickets" } else { "no ticket is open; `--all` shows those that are closed" });
         return Ok(Exit::Ok);
     }
-    table(&tickets, output);
+    table(&rows, output);
     Ok(Exit::Ok)
 }
 
+/// A ticket, on one line.
+#[derive(Serialize)]
+pub(super) struct Row {
+    id: TicketId,
+    tracker: Box<str>,
+    /// What its tracker calls it; nothing, where that was not told yet.
+    key: Option<Box<str>>,
+    url: Option<Box<str>>,
+    open: bool,
+    title: Box<str>,
+    owner: Option<Box<str>>,
+    due: Option<Timestamp>,
+    problems: usize,
+}
+
+/// The tickets, wherever they stand; what is due first comes first.
+pub(super) async fn rows(all: bool, limit: u32, store: &Database) -> Result<Vec<Row>, Failure> {
+    let local = store.local_tickets(None, limit).await?;
+    let mut rows: Vec<Row> = Vec::new();
+    for ticket in store.tickets(limit).await? {
+        let entry = ticket.told.entry.as_ref();
+        // What people did in another tracker is known when something is said there next.
+        let here = local.iter().find(|one| one.id == ticket.id).map(|one| one.open);
+        let open = here.or_else(|| entry.map(|entry| entry.open)).unwrap_or_else(|| ticket.is_open());
+        let there = ticket.members.values().filter(|member| member.is_open());
+        rows.push(Row {
+            key: entry.map(|entry| entry.key.clone()),
+            url: entry.and_then(|entry| entry.url.clone()),
+            open,
+            due: there.clone().filter_map(|member| member.due).min(),
+            problems: there.count(),
+            id: ticket.id,
+            tracker: ticket.tracker,
+            title: ticket.title,
+            owner: ticket.owner,
+        });
+    }
+    rows.retain(|row| all || row.open);
+    rows.sort_by(|one, other| {
+        let order = |row: &Row| (!row.open, row.due.is_none(), row.due);
+        order(one).cmp(&order(other)).then_with(|| one.id.cmp(&other.id))
+    });
+    Ok(rows)
+}
+
 /// Tickets, one line each.
-pub(super) fn table(tickets: &[LocalTicket], output: Output) {
-    let rows: Vec<_> = tickets
+pub(super) fn table(rows: &[Row], output: Output) {
+    let lines: Vec<_> = rows
         .iter()
-        .map(|ticket| {
-            let (state, tone) = if ticket.open { ("open", Tone::Warn) } else { ("closed", Tone::Good) };
+        .map(|row| {
+            let (state, tone) = if row.open { ("open", Tone::Warn) } else { ("closed", Tone::Good) };
+            let key = row.key.as_deref().unwrap_or("(not told)");
+            let place = if *row.tracker == *LOCAL { format!("#{key}") } else { format!("{key} ({})", row.tracker) };
             vec![
-                (ticket.number.to_string(), Tone::Plain),
+                (place, Tone::Plain),
                 (state.to_owned(), tone),
-                (ticket.title.to_string(), Tone::Plain),
-                (ticket.owner.as_deref().unwrap_or("nobody").to_owned(), Tone::Plain),
-                (ticket.due.map_or_else(String::new, |due| due.strftime("%Y-%m-%d").to_string()), Tone::Plain),
-                (ticket.opened.strftime("%Y-%m-%d").to_string(), Tone::Dim),
+                (row.title.to_string(), Tone::Plain),
+                (row.problems.to_string(), Tone::Plain),
+                (row.owner.as_deref().unwrap_or("nobody").to_owned(), Tone::Plain),
+                (row.due.map_or_else(String::new, |due| due.strftime("%Y-%m-%d").to_string()), Tone::Plain),
             ]
         })
         .collect();
     output.table(
-        &[("#", 4, 8), ("state", 8, 8), ("title", 24, 60), ("owner", 12, 40), ("due", 10, 12), ("opened", 10, 12)],
-        &rows,
+        &[
+            ("ticket", 6, 24),
+            ("state", 6, 8),
+            ("title", 24, 60),
+            ("problems", 8, 8),
+            ("owner", 12, 40),
+            ("due", 10, 12),
+        ],
+        &lines,
     );
 }
 
-/// A ticket by its number, or by the key that Amend finds it by.
-async fn one(name: &str, config: &Config) -> Result<LocalTicket, Failure> {
-    let store = setup::existing_store(config).await?;
-    let found = match name.trim_start_matches('#').parse::<u64>() {
+/// A ticket of Amend's own tracker, by its number, or by the key that Amend finds it by.
+async fn one(name: &str, store: &Database) -> Result<Option<LocalTicket>, Failure> {
+    Ok(match name.trim_start_matches('#').parse::<u64>() {
         Ok(number) => store.local_ticket_numbered(number).await?,
         Err(_) => match TicketId::parse(name) {
             Some(id) => store.local_ticket(&id).await?,
             None => None,
         },
-    };
-    found.ok_or_else(|| {
-        Failure::new(format!("there is no ticket `{name}`"), None, Some("`amend tickets --all` lists them, by number"))
     })
 }
 
-fn show(ticket: &LocalTicket, output: Output) -> Result<Exit, Failure> {
+fn missing(name: &str) -> Failure {
+    Failure::new(format!("there is no ticket `{name}`"), None, Some("`amend tickets --all` lists them"))
+}
+
+async fn show(name: &str, config: &Config, output: Output) -> Result<Exit, Failure> {
+    let store = setup::existing_store(config).await?;
+    if let Some(ticket) = one(name, &store).await? {
+        return show_local(&ticket, output);
+    }
+    let all = store.tickets(10_000).await?;
+    let named = |ticket: &&Ticket| {
+        ticket.id.as_str() == name || ticket.told.entry.as_ref().is_some_and(|entry| *entry.key == *name)
+    };
+    let ticket = all.iter().find(named).ok_or_else(|| missing(name))?;
+    if output.format() == Format::Json {
+        output.json(ticket)?;
+        return Ok(Exit::Ok);
+    }
+    let key = ticket.told.entry.as_ref().map_or("not told yet", |entry| &entry.key);
+    output.heading(&format!("{} ({}: {key})", ticket.title, ticket.tracker));
+    if let Some(url) = ticket.told.entry.as_ref().and_then(|entry| entry.url.as_deref()) {
+        output.line(url);
+    }
+    output.line(&format!("owner {}", ticket.owner.as_deref().unwrap_or("nobody")));
+    for (problem, member) in &ticket.members {
+        let state = member.closed.map_or("there", Closed::words);
+        output.line(&format!("{problem}  {}: {} ({state})", member.name, member.title));
+    }
+    if let (Some(at), true) = (ticket.told.telling, ticket.told.entry.is_none()) {
+        output.line(&format!(
+            "it is being told since {}; `amend work` says why it is not done",
+            at.strftime("%Y-%m-%d %H:%M UTC")
+        ));
+    }
+    Ok(Exit::Ok)
+}
+
+fn show_local(ticket: &LocalTicket, output: Output) -> Result<Exit, Failure> {
     if output.format() == Format::Json {
         output.json(ticket)?;
         return Ok(Exit::Ok);
@@ -106,7 +195,11 @@ fn show(ticket: &LocalTicket, output: Output) -> Result<Exit, Failure> {
 
 /// What a person says or does. Amend lets it stand.
 async fn note(name: &str, what: &str, text: &str, config: &Config, output: Output) -> Result<Exit, Failure> {
-    let ticket = one(name, config).await?;
+    let store = setup::existing_store(config).await?;
+    let ticket = one(name, &store).await?.ok_or_else(|| {
+        let hint = "this is for tickets of Amend's own tracker, by number; others are answered where they stand";
+        Failure { hint: Some(hint.into()), ..missing(name) }
+    })?;
     let open = match what {
         "closed" => false,
         "reopened" => true,
@@ -118,7 +211,6 @@ async fn note(name: &str, what: &str, text: &str, config: &Config, output: Outpu
     }
     let by = config.who.name().into();
     let note = Note { at: setup::now(), by, what: what.into(), text: text.into(), id: None };
-    let store = setup::existing_store(config).await?;
     let kept = store.note_local_ticket(&ticket.id, note, Some(open)).await?;
     let kept = kept.ok_or_else(|| Failure::new(format!("there is no ticket `{name}` any more"), None, None))?;
     match output.format() {

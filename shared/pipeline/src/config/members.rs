@@ -256,6 +256,86 @@ static CLOUDS: Shape = Shape {
     ],
 };
 
+const FIELDS: Field = may(
+    "fields",
+    Kind::Table(&Kind::Any),
+    "Fields of new tickets, by the tracker's own names: values, or CEL over `ticket` where a text begins with `=`.",
+);
+
+static JIRA: Shape = Shape {
+    name: "Jira Cloud",
+    fields: &[
+        may("url", Kind::Text, "The site: `https://example.atlassian.net`."),
+        may("user", Kind::Text, "The address of the account that opens issues."),
+        may("token", Kind::Text, "Its API token; best from the environment."),
+        may("project", Kind::Text, "The key of the project: `SEC`."),
+        may("type", Kind::Text, "The issue type: `Task`, if absent."),
+        may("close", Kind::Text, "The transition that closes; any that leads to a status that means done, if absent."),
+        may("reopen", Kind::Text, "The transition that opens again; any that leads to another status, if absent."),
+        FIELDS,
+    ],
+};
+
+static SERVICENOW: Shape = Shape {
+    name: "ServiceNow",
+    fields: &[
+        may("url", Kind::Text, "The instance: `https://example.service-now.com`."),
+        may("user", Kind::Text, "The user that opens incidents."),
+        may("password", Kind::Text, "Their password; best from the environment."),
+        may("close_code", Kind::Text, "The resolution code of what Amend closes: `Resolved by request`, if absent."),
+        FIELDS,
+    ],
+};
+
+static GITHUB: Shape = Shape {
+    name: "GitHub Issues",
+    fields: &[
+        may("url", Kind::Text, "The API of a GitHub Enterprise Server; `https://api.github.com`, if absent."),
+        may("repository", Kind::Text, "The repository: `owner/name`."),
+        may("token", Kind::Text, "A token that reads and writes its issues; best from the environment."),
+        FIELDS,
+    ],
+};
+
+static WEBHOOK: Shape = Shape {
+    name: "a webhook",
+    fields: &[
+        may("url", Kind::Text, "The whole address that is told."),
+        may("secret", Kind::Text, "What requests are signed with: `whsec_` and base64; best from the environment."),
+    ],
+};
+
+/// A connector: one of these.
+pub(super) static CONNECTOR: Shape = Shape {
+    name: "a connector",
+    fields: &[
+        may("jira", Kind::Map(&JIRA), "Issues of a project of Jira Cloud."),
+        may("servicenow", Kind::Map(&SERVICENOW), "Incidents of a ServiceNow instance."),
+        may("github", Kind::Map(&GITHUB), "Issues of a repository on GitHub."),
+        may("webhook", Kind::Map(&WEBHOOK), "Any other system, told by signed requests (Standard Webhooks)."),
+    ],
+};
+
+static ROUTE: Shape = Shape {
+    name: "a route",
+    fields: &[
+        may("cloud", Kind::Word(&["azure", "aws", "gcp"]), "Of problems in this cloud."),
+        may("account", TEXTS, "Of problems in one of these subscriptions, accounts or projects."),
+        may("owner", TEXTS, "Of owners that fit one of these; `*` stands for anything."),
+        must("to", Kind::Text, "The connector that such tickets go to, by its name; or `local`."),
+    ],
+};
+
+static TICKETS: Shape = Shape {
+    name: "tickets",
+    fields: &[
+        may("to", Kind::Text, "The connector that new tickets go to, by its name; `local` is Amend's own tracker."),
+        may("routes", Kind::List(&Kind::Map(&ROUTE)), "Others for some of them; the first that fits takes a ticket."),
+        may("per_owner", Kind::Whole(1, 10_000), "How many tickets an owner gets in a day; the rest go into one."),
+        may("per_rule", Kind::Whole(1, 100_000), "How many tickets a rule opens in a day; the rest go into one."),
+    ],
+};
+
 /// The members of `amend.yaml`.
 pub(super) static FILE: Shape = Shape {
     name: "amend.yaml",
@@ -290,6 +370,8 @@ pub(super) static FILE: Shape = Shape {
         may("remediate", Kind::Map(&REMEDIATE), "What is done by itself."),
         may("fixes", Kind::Map(&FIXES), "Fixes beside those that ship with Amend."),
         may("clouds", Kind::Map(&CLOUDS), "How the clouds are reached."),
+        may("connect", Kind::Table(&Kind::Map(&CONNECTOR)), "Trackers of other makers, each by a name of its own."),
+        may("tickets", Kind::Map(&TICKETS), "Where tickets go, and how many."),
         may("store", Kind::Map(&STORE), "Where Amend remembers."),
         may(
             "source_of_truth",
@@ -344,6 +426,9 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("clouds.azure.dangerous_endpoint", "(none)"),
     ("clouds.gcp.impersonate", "(none)"),
     ("clouds.gcp.dangerous_endpoint", "(none)"),
+    ("tickets.to", "local"),
+    ("tickets.per_owner", "20"),
+    ("tickets.per_rule", "200"),
     ("store.path", ".amend/amend.db"),
     ("store.url", "(none)"),
     ("store.keys", "(none)"),
@@ -364,15 +449,34 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
 /// A member, by its path.
 pub(super) fn field(name: &str) -> Option<&'static Field> {
     let mut shape = &FILE;
-    let mut found = None;
+    let (mut found, mut in_table) = (None, false);
     for part in name.split('.') {
+        // What stands in a table has a name of its own.
+        if in_table {
+            in_table = false;
+            continue;
+        }
         let field = shape.fields.iter().find(|field| field.name == part)?;
-        if let Kind::Map(below) = &field.kind {
-            shape = below;
+        match &field.kind {
+            Kind::Map(below) => shape = below,
+            Kind::Table(Kind::Map(below)) => (shape, in_table) = (below, true),
+            _ => {}
         }
         found = Some(field);
     }
     found
+}
+
+/// The members of connectors, by path, with their sentences.
+pub(super) fn of_connectors() -> Vec<(String, &'static str)> {
+    let mut all = Vec::new();
+    for kind in CONNECTOR.fields {
+        if let Kind::Map(shape) = &kind.kind {
+            let path = |member: &Field| format!("connect.NAME.{}.{}", kind.name, member.name);
+            all.extend(shape.fields.iter().map(|member| (path(member), member.doc)));
+        }
+    }
+    all
 }
 
 /// The sentence of a member.

@@ -2,6 +2,7 @@
 //!
 //! Every option has a safe default. The only file that reads the environment.
 
+pub mod connectors;
 mod members;
 mod reader;
 
@@ -13,16 +14,17 @@ use amend_cloud::{
     azure::{AzureCloud, AzureSettings},
     gcp::GcpSettings,
 };
-use amend_domain::{AccountId, Cloud, Source, TenantId, Timeframe, problem::SourceOfTruth, rule::Mode};
+use amend_domain::{AccountId, Cloud, Source, TenantId, Timeframe, problem::SourceOfTruth, rule::Mode, ticket::Budget};
 use amend_events::Limits;
 use amend_store::{Keys, Place, Server};
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use serde::Serialize;
 
-use self::reader::Reader;
+use self::{connectors::Connector, reader::Reader};
 use crate::{
     PipelineError, fixer, guard,
     people::{People, Person},
+    tickets::Routes,
 };
 
 /// The configuration, checked.
@@ -78,6 +80,12 @@ pub struct Config {
     pub log_level: String,
     /// Whether the log is JSON.
     pub log_json: bool,
+    /// The connectors.
+    pub connectors: Vec<Connector>,
+    /// Where tickets go.
+    pub routes: Routes,
+    /// How many tickets are opened in a day.
+    pub tickets: Budget,
     /// Each option, with its value and where that comes from.
     pub options: Vec<ConfigOption>,
 }
@@ -126,6 +134,8 @@ pub fn load(
     config.fix_folder = reader.text("fixes.folder").map(|path| folder.join(path));
     config.fix_digest = reader.text("fixes.digest");
     config.read_clouds(&mut reader);
+    config.connectors = connectors::read(&mut reader);
+    (config.routes, config.tickets) = connectors::routes(&mut reader, &config.connectors);
     config.store = store(&mut reader, folder);
     config.store_keys = keys(&mut reader);
     remediates_sealed(&config, &mut reader);
@@ -183,6 +193,9 @@ impl Config {
             cloud_event_origins: Vec::new(),
             log_level: "warn".into(),
             log_json: false,
+            connectors: Vec::new(),
+            routes: Routes::default(),
+            tickets: Budget::default(),
             options: Vec::new(),
         }
     }
@@ -435,6 +448,12 @@ fn freeze(node: &Node, mistakes: &mut Collector) -> Option<guard::Freeze> {
             None
         }
     }
+}
+
+/// The members of connectors, by path, with what each is for.
+#[must_use]
+pub fn connector_members() -> Vec<(String, &'static str)> {
+    members::of_connectors()
 }
 
 /// The JSON Schema of `amend.yaml`.

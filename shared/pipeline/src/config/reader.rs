@@ -185,6 +185,28 @@ impl Reader {
         }
     }
 
+    /// Whether anything is said below a path, in the file or in the environment.
+    pub fn has(&self, path: &str) -> bool {
+        let below = format!("{path}.");
+        self.node(path).is_some() || self.overrides.iter().any(|one| one.path.starts_with(&below))
+    }
+
+    /// The names that stand after the start of a path, in the environment.
+    pub fn overridden(&self, start: &str) -> Vec<String> {
+        let names = self.overrides.iter().filter_map(|one| one.path.strip_prefix(start));
+        names.filter_map(|rest| rest.split('.').next()).map(ToOwned::to_owned).collect()
+    }
+
+    /// Says that something is wrong, at a path of the file; at the part of it that is there, else.
+    pub fn wrong_at(&mut self, path: &str, message: &str, hint: &str) {
+        let mut node = &self.root;
+        for part in path.split('.') {
+            let Some(below) = node.get(part) else { break };
+            node = below;
+        }
+        self.mistakes.error(node, message.to_owned(), Some(hint.to_owned()));
+    }
+
     /// Says that an option does not go with others, where it stands.
     pub fn error_at(&mut self, name: &str, message: &str, hint: &str) {
         let from = self.options.iter().find(|option| option.name == name).map(|option| option.from.clone());
@@ -232,12 +254,20 @@ fn in_environment(variable: &str, message: String, hint: &str) -> Mistakes {
     collector.finish()
 }
 
+/// `connect.sec.jira.token`: a member of a connector that is a text.
+fn is_of_connector(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('.').collect();
+    matches!(parts.as_slice(), ["connect", _, _, _])
+        && field(path).is_some_and(|field| matches!(field.kind, Kind::Text))
+}
+
 /// `AMEND__LIMITS__BYTES=…`.
 fn overrides(environment: &[(String, String)], found: &mut Mistakes) -> Vec<Override> {
     let mut overrides = Vec::new();
     for (variable, text) in environment {
         let path = variable.trim_start_matches("AMEND__").to_lowercase().replace("__", ".");
-        if DEFAULTS.iter().any(|(name, _)| *name == path) {
+        let known = DEFAULTS.iter().any(|(name, _)| *name == path) || is_of_connector(&path);
+        if known {
             overrides.push(Override { path, variable: variable.clone(), text: text.clone() });
         } else {
             let near = amend_domain::settings::nearest(&path, DEFAULTS.iter().map(|(name, _)| *name));

@@ -2,6 +2,7 @@
 //! tracker is told of it by whoever takes that up, as often as it takes: an outage loses nothing and opens none twice.
 
 mod details;
+mod routes;
 mod steps;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -17,6 +18,7 @@ use amend_store::{Store, StoreError, Tickets};
 use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
 
+pub use self::routes::{LOCAL, Route, Routes};
 use crate::{
     PipelineError,
     advance::{add, put_off},
@@ -40,8 +42,8 @@ pub struct Desk {
     store: Arc<dyn Store>,
     tickets: Arc<dyn Tickets>,
     trackers: Arc<BTreeMap<String, Arc<dyn Tracker>>>,
-    /// The tracker that new tickets go to.
-    usual: Arc<str>,
+    /// Where new tickets go.
+    routes: Arc<Routes>,
     budget: Budget,
     catalogue: Arc<Catalogue>,
     clock: Arc<dyn Clock>,
@@ -49,20 +51,25 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Puts the parts together. New tickets go to the tracker called `usual`.
+    /// Puts the parts together. New tickets go to Amend's own tracker.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
         tickets: Arc<dyn Tickets>,
         trackers: BTreeMap<String, Arc<dyn Tracker>>,
-        usual: &str,
         catalogue: Arc<Catalogue>,
         clock: Arc<dyn Clock>,
         ids: &dyn Ids,
     ) -> Self {
         let holder = ids.next(clock.now()).into();
         let trackers = Arc::new(trackers);
-        Self { store, tickets, trackers, usual: usual.into(), budget: Budget::default(), catalogue, clock, holder }
+        Self { store, tickets, trackers, routes: Arc::default(), budget: Budget::default(), catalogue, clock, holder }
+    }
+
+    /// With new tickets going there.
+    #[must_use]
+    pub fn with_routes(self, routes: Routes) -> Self {
+        Self { routes: Arc::new(routes), ..self }
     }
 
     /// With this many tickets in a day.
@@ -109,7 +116,7 @@ impl Desk {
         let decisions = self.store.decisions(&work.subject).await?;
         let category = decisions.iter().find_map(|one| one.assessment.recommendation.category.as_deref());
         let about = About::of(&problem, category);
-        self.tickets.file(&problem, &about, &self.usual, &self.budget, self.clock.now()).await?;
+        self.tickets.file(&problem, &about, self.routes.of(&problem), &self.budget, self.clock.now()).await?;
         Ok(After::Done)
     }
 

@@ -1,0 +1,120 @@
+//! Tickets on the command line: Amend's own tracker, and connectors as the manual sets them up.
+
+use amend_tests::clouds::Served;
+use serde_json::{Value, json};
+
+use super::{Place, code, text};
+
+const RULES: &str = "version: 1\nrules: [{ id: all, priority: 1, owner: ann@example.org, due: 7d, ticket: true }]\n";
+
+fn finding(name: &str, code: &str, at: &str) -> String {
+    let export = amend_tests::harness::Export {
+        code: code.into(),
+        changed: Some(at.into()),
+        ..amend_tests::filing::account(name)
+    };
+    export.text()
+}
+
+/// A place with a rule that asks for tickets.
+fn place(config: &str) -> Place {
+    let place = Place::new();
+    place.write("rules.yaml", RULES);
+    place.write("amend.yaml", &format!("version: 1\nrules: rules.yaml\n{config}"));
+    place
+}
+
+/// Reports a finding, as the service would.
+fn report(place: &Place, name: &str, status: &str, at: &str, environment: &[(&str, &str)]) {
+    place.write("event.json", &finding(name, status, at));
+    // Whatever is recorded waits, as an import does; released, it is worked on.
+    let done = place.amend_in(&["import", "event.json"], "", environment);
+    assert_eq!(code(&done), 0, "{}", text(&done.stderr));
+    let done = place.amend_in(&["backlog", "release", "--rule", "all", "--limit", "10"], "", environment);
+    assert_eq!(code(&done), 0, "{}", text(&done.stderr));
+    let done = place.amend_in(&["sweep"], "", environment);
+    assert_eq!(code(&done), 0, "{}{}", text(&done.stdout), text(&done.stderr));
+}
+
+#[test]
+fn tickets_are_listed_shown_and_answered() {
+    let place = place("");
+    let none = place.amend(&["tickets"]);
+    assert!(code(&none) == 1 && text(&none.stderr).contains("there is no store"), "{}", text(&none.stderr));
+    report(&place, "st1", "Unhealthy", "2026-11-18T07:41:09Z", &[]);
+    let preview = text(&place.amend(&["tickets", "preview", "--format", "plain"]).stdout);
+    assert_eq!(preview.lines().nth(1), Some("all\t1\t1"), "{preview}");
+    let listed: Value =
+        serde_json::from_str(&text(&place.amend(&["tickets", "--format", "json"]).stdout)).expect("JSON");
+    assert_eq!((&listed[0]["key"], &listed[0]["open"], &listed[0]["problems"]), (&json!("1"), &json!(true), &json!(1)));
+    let shown = text(&place.amend(&["tickets", "show", "1"]).stdout);
+    assert!(shown.contains("**Owner:** ann@example.org") && shown.contains("### What to do"), "{shown}");
+    for (arguments, status, said) in [
+        (vec!["tickets", "comment", "1", "it waits for the release"], 0, "said in ticket 1"),
+        (vec!["tickets", "comment", "1", ""], 2, ""),
+        (vec!["tickets", "close", "#1", "--why", "accepted"], 0, "ticket 1 is closed"),
+        (vec!["tickets", "close", "1", "--why", "again"], 1, "ticket 1 is closed already"),
+        (vec!["tickets"], 0, "no ticket is open"),
+        (vec!["tickets", "--all"], 0, "closed"),
+        (vec!["tickets", "reopen", "1", "--why", "not yet"], 0, "ticket 1 is reopened"),
+        (vec!["tickets", "show", "7"], 1, "there is no ticket `7`"),
+        (vec!["tickets", "close", "SEC-1", "--why", "x"], 1, "others are answered where they stand"),
+    ] {
+        let done = place.amend(&arguments);
+        let all = format!("{}{}", text(&done.stdout), text(&done.stderr));
+        assert!(code(&done) == status && all.contains(said), "{arguments:?}: {all}");
+    }
+    let shown = text(&place.amend(&["tickets", "show", "1"]).stdout);
+    assert!(shown.contains("it waits for the release") && shown.contains("reopened by "), "{shown}");
+}
+
+#[test]
+fn a_connector_is_set_up_tried_and_used() {
+    let site = "cli-site";
+    let url = format!("{}/{site}/jira", Served::trackers().url());
+    let place = place(&format!(
+        "connect:\n  sec:\n    jira: {{ url: \"{url}\", user: amend@example.org, project: SEC, fields: {{ duedate: =ticket.due }} }}\ntickets: {{ to: sec }}\n"
+    ));
+    let lacks = place.amend(&["connect"]);
+    let said = text(&lacks.stderr);
+    assert!(
+        code(&lacks) == 3 && said.contains("it lacks `token`") && said.contains("AMEND__CONNECT__SEC__JIRA__TOKEN"),
+        "{said}"
+    );
+    let token = [("AMEND__CONNECT__SEC__JIRA__TOKEN", "jira-token")];
+    let listed = text(&place.amend_in(&["connect", "--format", "plain"], "", &token).stdout);
+    assert_eq!(listed.lines().nth(1), Some(format!("sec\tjira\t{url}\tall that no route takes").as_str()));
+    let explained = text(&place.amend_in(&["config", "explain"], "", &token).stdout);
+    assert!(!explained.contains("jira-token") && explained.contains("connect.sec.jira.token"), "{explained}");
+    let tried = place.amend_in(&["connect", "test", "sec"], "", &token);
+    let said = text(&tried.stdout);
+    assert!(code(&tried) == 0 && said.contains("✓ signed in as Amend") && said.contains("✓ field duedate"), "{said}");
+    let ask = |mut command: Value| {
+        (command["site"], command["tracker"]) = (site.into(), "jira".into());
+        Served::trackers().ask(&command)["ok"].clone()
+    };
+    assert_eq!(ask(json!({ "do": "tickets" })), json!([]), "nothing was written");
+    for said in ["✓ opened SEC-1", "✓ opened SEC-1 again"] {
+        let tried = place.amend_in(&["connect", "test", "sec", "--open"], "", &token);
+        let all = text(&tried.stdout);
+        assert!(code(&tried) == 0 && all.contains(said) && all.contains("✓ closed it"), "{all}");
+    }
+    let wrong = place.amend_in(&["connect", "test", "sec"], "", &[("AMEND__CONNECT__SEC__JIRA__TOKEN", "x")]);
+    let said = text(&wrong.stdout);
+    assert!(code(&wrong) == 3 && said.contains("sec does not let amend in: status 401"), "{said}");
+    let unknown = place.amend_in(&["connect", "test", "sek"], "", &token);
+    assert!(code(&unknown) == 1 && text(&unknown.stderr).contains("there are local, sec"), "{}", text(&unknown.stderr));
+    // Used: opened, and closed when the cloud says that it is healthy.
+    report(&place, "st1", "Unhealthy", "2026-11-18T07:41:09Z", &token);
+    let listed: Value =
+        serde_json::from_str(&text(&place.amend_in(&["tickets", "--format", "json"], "", &token).stdout))
+            .expect("JSON");
+    assert_eq!(
+        (&listed[0]["tracker"], &listed[0]["key"], &listed[0]["open"]),
+        (&json!("sec"), &json!("SEC-2"), &json!(true))
+    );
+    let shown = text(&place.amend_in(&["tickets", "show", "SEC-2"], "", &token).stdout);
+    assert!(shown.contains("/browse/SEC-2") && shown.contains("st1"), "{shown}");
+    assert_eq!(ask(json!({ "do": "tickets" }))[1]["open"], true);
+    assert_eq!(Served::trackers().ask(&json!({ "do": "wrong" }))["ok"], json!([]));
+}

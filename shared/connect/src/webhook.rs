@@ -1,0 +1,107 @@
+//! Any other system, by signed requests (Standard Webhooks): it is told of each step, and nothing is read from it.
+//! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
+
+use amend_domain::ticket::{Change, Draft, Entry, Ticket};
+use async_trait::async_trait;
+use aws_lc_rs::hmac;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{Check, Secret, Tracker, TrackerError, service::Service};
+
+/// Where requests go, and how they are signed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The whole address.
+    pub url: String,
+    /// The key, as it is written by that standard: `whsec_` and base64.
+    pub secret: Secret,
+}
+
+/// A system that is told.
+pub struct Webhook {
+    service: Service,
+    key: hmac::Key,
+}
+
+impl Webhook {
+    /// The tracker called `name` in the configuration.
+    ///
+    /// # Errors
+    /// When its address or its key cannot be used.
+    pub fn new(name: &str, settings: &Settings) -> Result<Self, String> {
+        let key = key(&settings.secret)?;
+        let headers = vec![("user-agent".into(), "amend".into())];
+        Ok(Self { service: Service::new(name, &settings.url, headers)?.taking_any_text(), key })
+    }
+
+    /// Tells of something that has a name, and returns what is said to that.
+    async fn tell(&self, id: &str, kind: &str, data: Value, now: Timestamp) -> Result<Value, TrackerError> {
+        let body = json!({ "type": kind, "timestamp": now.to_string(), "data": data }).to_string();
+        let second = now.as_second();
+        let signed = hmac::sign(&self.key, format!("{id}.{second}.{body}").as_bytes());
+        let headers = vec![
+            ("content-type".into(), "application/json".into()),
+            ("webhook-id".into(), id.to_owned()),
+            ("webhook-timestamp".into(), second.to_string()),
+            ("webhook-signature".into(), format!("v1,{}", STANDARD.encode(signed.as_ref()))),
+        ];
+        let answer = self.service.send_bytes("POST", "", headers, body.into_bytes()).await?;
+        answer.map(|reply| reply.body).ok_or_else(|| self.service.denied("status 404: is the address right?"))
+    }
+}
+
+/// Reads a key.
+///
+/// # Errors
+/// When it is none, or shorter than 24 bytes.
+pub fn key(secret: &Secret) -> Result<hmac::Key, String> {
+    let encoded = secret.reveal().strip_prefix("whsec_").unwrap_or_else(|| secret.reveal());
+    let bytes = STANDARD.decode(encoded).map_err(|_| "the secret is not `whsec_` and base64".to_owned())?;
+    if bytes.len() < 24 {
+        return Err("the secret is shorter than 24 bytes".to_owned());
+    }
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+}
+
+#[async_trait]
+impl Tracker for Webhook {
+    async fn find(&self, ticket: &Ticket) -> Result<Option<Entry>, TrackerError> {
+        Ok(ticket.told.entry.clone())
+    }
+
+    async fn open(&self, ticket: &Ticket, draft: &Draft, now: Timestamp) -> Result<Entry, TrackerError> {
+        let mut data = ticket.facts();
+        if let Some(data) = data.as_object_mut() {
+            data.insert("body".into(), json!(draft.body));
+        }
+        let answer = self.tell(&ticket.step_name(), "ticket.opened", data, now).await?;
+        let said = |member: &str| answer.get(member).and_then(Value::as_str).map(Into::into);
+        Ok(Entry { key: said("key").unwrap_or_else(|| ticket.id.as_str().into()), url: said("url"), open: true })
+    }
+
+    async fn change(
+        &self,
+        ticket: &Ticket,
+        entry: &Entry,
+        change: &Change,
+        now: Timestamp,
+    ) -> Result<Entry, TrackerError> {
+        let kind = match change.open {
+            Some(true) => "ticket.reopened",
+            Some(false) => "ticket.closed",
+            None => "ticket.commented",
+        };
+        let mut data = ticket.facts();
+        if let Some(data) = data.as_object_mut() {
+            data.extend([("key".to_owned(), json!(entry.key)), ("comment".to_owned(), json!(change.text))]);
+        }
+        self.tell(&change.id, kind, data, now).await?;
+        Ok(Entry { open: change.open.unwrap_or(entry.open), ..entry.clone() })
+    }
+
+    async fn check(&self) -> Result<Vec<Check>, TrackerError> {
+        Ok(vec![Check::good("an address and a key are there; `--open` sends a ticket of a test")])
+    }
+}
