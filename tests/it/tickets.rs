@@ -7,7 +7,7 @@ use std::sync::{
 
 use amend_connect::{Check, Local, Tracker, TrackerError, local};
 use amend_domain::{
-    ticket::{Change, Draft, Entry, LocalTicket, Note, Ticket},
+    ticket::{About, Budget, Change, Draft, Entry, LocalTicket, Note, Ticket},
     work::After,
 };
 use amend_events::Form;
@@ -283,4 +283,47 @@ async fn the_steps_of_the_source_become_markdown_without_harm() {
         assert_eq!(steps, Some(expected), "{given}");
         assert!(body.contains("- ``st`1``: "), "{body}");
     }
+}
+
+/// A problem whose owner is known later, or is another one now, is theirs: in a ticket of theirs.
+#[tokio::test]
+async fn what_has_another_owner_moves_to_a_ticket_of_theirs() {
+    let rules = "version: 1\nrules: [{ id: all, priority: 1, owner: { tag: owner }, due: 7d, ticket: true }]";
+    let filing = filing(rules).await;
+    for name in ["st1", "st2"] {
+        filing.report(&account(name), "Unhealthy", "2026-11-18T07:41:09Z").await;
+    }
+    filing.work("2026-11-20T12:00:00Z").await;
+    filing.work("2026-11-20T12:10:00Z").await;
+    let nobody = filing.one().await;
+    assert_eq!((nobody.owner.as_deref(), nobody.open), (None, true));
+    let owned = |problem: &mut amend_domain::Problem, owner: &str| problem.decision.owner.name = Some(owner.into());
+    let store = &filing.bench.store;
+    let category = None;
+    for (at, name, owner) in [
+        ("2026-11-20T13:00:00Z", "st1", "ann@example.org"),
+        ("2026-11-20T14:00:00Z", "st2", "bob@example.org"),
+        ("2026-11-20T15:00:00Z", "st1", "bob@example.org"),
+    ] {
+        let mut found = store.find(&account(name).resource.to_lowercase()).await.expect("an answer");
+        let mut problem = found.remove(0);
+        owned(&mut problem, owner);
+        let about = About::of(&problem, category);
+        store.file(&problem, &about, local::NAME, &Budget::default(), moment(at)).await.expect("filed");
+        filing.work(at).await;
+        let later = moment(at) + jiff::SignedDuration::from_mins(10);
+        filing.work(&later.to_string()).await;
+    }
+    let mut all = filing.all().await;
+    all.sort_by_key(|ticket| ticket.number);
+    let stand: Vec<_> = all.iter().map(|one| (one.owner.as_deref(), one.open)).collect();
+    let (ann, bob) = (Some("ann@example.org"), Some("bob@example.org"));
+    assert_eq!(stand, [(None, false), (ann, false), (bob, true)]);
+    let said = "`st1`: it has another owner now, and a ticket there";
+    assert_eq!(&*all[0].notes[0].text, format!("Not here any more:\n\n- {said}"));
+    assert_eq!(&*all[0].notes[1].text, format!("Nothing of it is left here:\n\n- {}", said.replace("st1", "st2")));
+    assert_eq!(&*all[1].notes[0].text, format!("Nothing of it is left here:\n\n- {said}"));
+    assert!(all[2].body.contains("st2") && all[2].notes[0].text.contains("`st1`"), "{:?}", all[2]);
+    let held: Vec<usize> = store.tickets(10).await.expect("listed").iter().map(|one| one.members.len()).collect();
+    assert_eq!(held.iter().sum::<usize>(), 2);
 }

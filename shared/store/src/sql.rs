@@ -83,9 +83,10 @@ const TICKETS: &str = "CREATE TABLE tickets (
 
 const TICKETS_BY_DAY: &str = "CREATE INDEX tickets_by_day ON tickets (began)";
 
-/// The problems that tickets are about: as they are, and as the tracker was told of them.
+/// The problems that tickets are about: as they are, and as the tracker was told of them. One has no `body` where it
+/// is in another ticket now.
 const MEMBERS: &str = "CREATE TABLE ticket_members (
-    problem TEXT NOT NULL PRIMARY KEY, ticket TEXT NOT NULL, body TEXT NOT NULL, told TEXT)";
+    problem TEXT NOT NULL, ticket TEXT NOT NULL, body TEXT, told TEXT, PRIMARY KEY (problem, ticket))";
 
 const MEMBERS_BY_TICKET: &str = "CREATE INDEX ticket_members_by_ticket ON ticket_members (ticket)";
 
@@ -389,7 +390,7 @@ pub(crate) const ADD_WORK: Insert = Insert {
     then: "ON CONFLICT (key) DO NOTHING",
 };
 
-pub(crate) const TICKET_OF: &str = "SELECT ticket, body FROM ticket_members WHERE problem = $1";
+pub(crate) const TICKET_OF: &str = "SELECT ticket, body FROM ticket_members WHERE problem = $1 AND body IS NOT NULL";
 
 pub(crate) const GET_TICKET: &str = "SELECT body, wanted FROM tickets WHERE id = $1";
 
@@ -408,7 +409,12 @@ pub(crate) const ADD_TICKET: &str = "INSERT INTO tickets (id, tracker, owner, ru
 pub(crate) const CHANGE_TICKET: &str = "UPDATE tickets SET wanted = wanted + 1 WHERE id = $1";
 
 pub(crate) const PUT_MEMBER: &str = "INSERT INTO ticket_members (problem, ticket, body) VALUES ($1, $2, $3) \
-    ON CONFLICT (problem) DO UPDATE SET body = excluded.body";
+    ON CONFLICT (problem, ticket) DO UPDATE SET body = excluded.body";
+
+pub(crate) const MOVE_MEMBER: &str = "UPDATE ticket_members SET body = NULL WHERE problem = $1 AND ticket = $2";
+
+/// What moved away is forgotten once that was told.
+pub(crate) const FORGET_MOVED: &str = "DELETE FROM ticket_members WHERE ticket = $1 AND body IS NULL";
 
 pub(crate) const BEGIN_TELLING: &str = "UPDATE tickets SET body = $3 WHERE id = $1 AND told = $2";
 
@@ -418,7 +424,7 @@ pub(crate) const TELL_TICKET: &str = "UPDATE tickets SET told = $2, body = $3 WH
 pub(crate) const TELL_MEMBERS: Insert = Insert {
     into: "INSERT INTO ticket_members (problem, ticket, body, told)",
     columns: 4,
-    then: "ON CONFLICT (problem) DO UPDATE SET told = excluded.told",
+    then: "ON CONFLICT (problem, ticket) DO UPDATE SET told = excluded.told",
 };
 
 /// Ends the telling of a ticket that nobody changed meanwhile.

@@ -26,8 +26,9 @@ const GATHERED: SignedDuration = SignedDuration::from_mins(5);
 /// What Amend remembers of tickets. One method is one transaction.
 #[async_trait]
 pub trait Tickets: Send + Sync {
-    /// Puts a problem, as it is now, into the ticket that it belongs to: the one that it is in, or one about
-    /// `about`, or, where a budget is spent, one for the rest of the day. Nothing, where it is in none and needs none.
+    /// Puts a problem, as it is now, into the ticket that it belongs to: the one that it is in; one about `about`,
+    /// where it is in none or has another owner now; or, where a budget is spent, one for the rest of the day. Nothing,
+    /// where it is in none and needs none.
     async fn file(
         &self,
         problem: &Problem,
@@ -99,29 +100,39 @@ impl Tickets for Database {
         let mut tx = self.begin("file a problem").await?;
         tx.lock(Lock::Budget).await?;
         let member = write("tickets", &Member::of(problem))?;
-        let id = match tx.row(sql::TICKET_OF, &values![problem.id.as_str()]).await? {
-            Some(row) if row.get::<&str>(1)? == member => return Ok(Some(ticket_id(row.get(0)?)?)),
-            Some(row) => ticket_id(row.get(0)?)?,
-            None if !Member::of(problem).is_open() => return Ok(None),
-            None => {
-                let ticket = within_budget(&mut tx, problem, about, tracker, budget, now).await?;
-                let rest = matches!(ticket.about, About::Rest { .. });
-                let owner = ticket.owner.as_deref();
-                let rule = ticket.rule.as_ref().map(RuleId::as_str);
-                let body = write("tickets", &ticket)?;
-                let values = values![ticket.id.as_str(), tracker, owner, rule, now, rest, body];
-                tx.run(sql::ADD_TICKET, &values).await?;
-                tx.run(sql::PUT_MEMBER, &values![problem.id.as_str(), ticket.id.as_str(), &member]).await?;
-                tell(&mut tx, &ticket.id, problem.rank(), now).await?;
-                tx.commit().await?;
-                return Ok(Some(ticket.id));
-            }
+        let known = match tx.row(sql::TICKET_OF, &values![problem.id.as_str()]).await? {
+            Some(row) => Some((ticket_id(row.get(0)?)?, row.get::<&str>(1)? == member)),
+            None => None,
         };
-        tx.run(sql::CHANGE_TICKET, &values![id.as_str()]).await?;
-        tx.run(sql::PUT_MEMBER, &values![problem.id.as_str(), id.as_str(), &member]).await?;
-        tell(&mut tx, &id, problem.rank(), now).await?;
+        if let Some((id, is_same)) = known {
+            let ticket: Option<Ticket> = read_one("tickets", tx.row(sql::GET_TICKET, &values![id.as_str()]).await?)?;
+            let moves =
+                Member::of(problem).is_open() && ticket.is_some_and(|ticket| ticket.about.is_other_owners(about));
+            if !moves {
+                if !is_same {
+                    tx.run(sql::CHANGE_TICKET, &values![id.as_str()]).await?;
+                    tx.run(sql::PUT_MEMBER, &values![problem.id.as_str(), id.as_str(), &member]).await?;
+                    tell(&mut tx, &id, problem.rank(), now).await?;
+                    tx.commit().await?;
+                }
+                return Ok(Some(id));
+            }
+            tx.run(sql::CHANGE_TICKET, &values![id.as_str()]).await?;
+            tx.run(sql::MOVE_MEMBER, &values![problem.id.as_str(), id.as_str()]).await?;
+            tell(&mut tx, &id, problem.rank(), now).await?;
+        } else if !Member::of(problem).is_open() {
+            return Ok(None);
+        }
+        let ticket = within_budget(&mut tx, problem, about, tracker, budget, now).await?;
+        let rest = matches!(ticket.about, About::Rest { .. });
+        let owner = ticket.owner.as_deref();
+        let rule = ticket.rule.as_ref().map(RuleId::as_str);
+        let values = values![ticket.id.as_str(), tracker, owner, rule, now, rest, write("tickets", &ticket)?];
+        tx.run(sql::ADD_TICKET, &values).await?;
+        tx.run(sql::PUT_MEMBER, &values![problem.id.as_str(), ticket.id.as_str(), &member]).await?;
+        tell(&mut tx, &ticket.id, problem.rank(), now).await?;
         tx.commit().await?;
-        Ok(Some(id))
+        Ok(Some(ticket.id))
     }
 
     async fn ticket(&self, id: &str) -> Result<Option<(Ticket, i64)>, StoreError> {
@@ -171,6 +182,7 @@ impl Tickets for Database {
             return Err(StoreError::Overtaken { id: ticket.id.to_string() });
         }
         tx.insert(&sql::TELL_MEMBERS, &rows).await?;
+        tx.run(sql::FORGET_MOVED, &values![ticket.id.as_str()]).await?;
         let entry = ticket.told.entry.as_ref();
         let detail = json!({
             "tracker": ticket.tracker, "entry": entry.map(|entry| &entry.key), "open": entry.map(|entry| entry.open),
@@ -317,7 +329,9 @@ async fn whole(tx: &mut Tx, id: &str) -> Result<Option<(Ticket, i64)>, StoreErro
         if let Some(told) = row.get::<Option<&str>>(2)? {
             ticket.told.members.insert(problem.clone(), read("tickets", told)?);
         }
-        ticket.members.insert(problem, read("tickets", row.get(1)?)?);
+        if let Some(body) = row.get::<Option<&str>>(1)? {
+            ticket.members.insert(problem, read("tickets", body)?);
+        }
     }
     Ok(Some((ticket, wanted)))
 }

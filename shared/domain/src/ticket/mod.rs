@@ -42,6 +42,8 @@ pub enum About {
     Problem {
         /// The problem.
         problem: ProblemId,
+        /// The owner.
+        owner: Option<Box<str>>,
     },
     /// What was more than a budget in a day.
     Rest {
@@ -70,9 +72,24 @@ impl About {
         if BY_RESOURCE.contains(&category.to_ascii_lowercase().as_str()) {
             Self::Resource { resource: problem.resource.id.clone(), owner }
         } else if critical {
-            Self::Problem { problem: problem.id.clone() }
+            Self::Problem { problem: problem.id.clone(), owner }
         } else {
             Self::Setting { setting: problem.setting.clone(), owner }
+        }
+    }
+
+    /// Whether what belonged here belongs there now: it has another owner.
+    #[must_use]
+    pub fn is_other_owners(&self, now: &Self) -> bool {
+        !matches!(self, Self::Rest { .. }) && self.owner() != now.owner()
+    }
+
+    fn owner(&self) -> Option<&str> {
+        match self {
+            Self::Setting { owner, .. } | Self::Resource { owner, .. } | Self::Problem { owner, .. } => {
+                owner.as_deref()
+            }
+            Self::Rest { .. } => None,
         }
     }
 
@@ -419,9 +436,18 @@ impl Ticket {
 
     fn ended(&self) -> String {
         let how = |member: &Member| member.closed.map_or("there", Closed::words);
-        let lines: Vec<String> =
+        let mut lines: Vec<String> =
             self.members.values().map(|member| format!("{}: {}", code(&member.name), how(member))).collect();
-        listed("Nothing of it is there any more:", &lines)
+        let moved = self.moved();
+        let title = if moved.is_empty() { "Nothing of it is there any more:" } else { "Nothing of it is left here:" };
+        lines.extend(moved);
+        listed(title, &lines)
+    }
+
+    /// What was here, and is in a ticket of its new owner now.
+    fn moved(&self) -> Vec<String> {
+        let moved = self.told.members.iter().filter(|(id, told)| told.is_open() && !self.members.contains_key(*id));
+        moved.map(|(_, told)| format!("{}: it has another owner now, and a ticket there", code(&told.name))).collect()
     }
 
     /// What changed since, where it is worth a comment.
@@ -434,19 +460,20 @@ impl Ticket {
             }
         };
         add("Also there:", self.fresh().map(line).collect());
-        let (mut gone, mut moved) = (Vec::new(), Vec::new());
+        let (mut gone, mut later) = (Vec::new(), Vec::new());
         for (id, told) in &self.told.members {
             let Some(now) = self.members.get(id) else { continue };
             match now.closed {
                 Some(how) if told.is_open() => gone.push(format!("{}: {}", code(&now.name), how.words())),
                 None if told.due != now.due && told.period == now.period => {
-                    moved.push(format!("{}: {}", code(&now.name), day(now.due)));
+                    later.push(format!("{}: {}", code(&now.name), day(now.due)));
                 }
                 _ => {}
             }
         }
         add("Not there any more:", gone);
-        add("Due on another day:", moved);
+        add("Not here any more:", self.moved());
+        add("Due on another day:", later);
         (!text.is_empty()).then_some(text)
     }
 
