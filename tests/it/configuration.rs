@@ -142,12 +142,13 @@ tickets:
         ("AMEND__CONNECT__GH__GITHUB__TOKEN", "g1"),
     ];
     let config = load(text, &environment).expect("no mistakes");
-    let names: Vec<_> = config.connectors.iter().map(|one| (one.name.as_str(), one.to.word(), one.to.url())).collect();
+    let names: Vec<_> =
+        config.connectors.iter().map(|one| (one.name.as_str(), one.to.word(), one.to.place())).collect();
     assert_eq!(
         names,
         [
             ("gh", "github", "https://api.github.com"),
-            ("hook", "webhook", "https://hooks.example.org/amend"),
+            ("hook", "webhook", "hooks.example.org"),
             ("sec", "jira", "https://example.atlassian.net"),
             ("snow", "servicenow", "https://example.service-now.com"),
         ]
@@ -171,7 +172,10 @@ connect:
   repo: { github: { repository: just-a-name, token: t } }
   key: { jira: { url: 'https://x.atlassian.net', user: a, token: t, project: 'SEC\" OR 1', fields: { a: '=tickets.due' } } }
   kind: { gitlab: { token: t } }
-tickets: { to: nobody, routes: [{ to: sek }, { cloud: ibm, to: local }] }
+  user: { github: { url: 'https://me:hush-hush@x.org', repository: a/b, token: 'a hush-token', fields: { title: x } } }
+  base: { servicenow: { url: 'https://x.org/?a=b', user: u, pasword: hush-password } }
+  hush: { webhook: { url: 'https://x.org/hush-path', secret: hush-secret } }
+tickets: { to: nobody, routes: [{ to: sek }, { cloud: ibm, to: local }, { owner: '', to: local }] }
 ";
     let found = load(wrong, &[("AMEND__CONNECT__REPO__GITHUB__TOKENS", "x")]).expect_err("mistakes");
     for expected in [
@@ -190,8 +194,46 @@ tickets: { to: nobody, routes: [{ to: sek }, { cloud: ibm, to: local }] }
         "no connector is called `sek`",
         "`ibm` is not known here",
         "`AMEND__CONNECT__REPO__GITHUB__TOKENS` names no option",
+        "an address holds no user and no password",
+        "an address ends before `?`",
+        "`title` is written by amend",
+        "an empty `owner` fits nothing",
     ] {
         assert!(found.contains(expected), "`{expected}` is not in\n{found}");
+    }
+}
+
+/// Whatever is wrong, and wherever: no secret is shown.
+#[test]
+fn mistakes_show_no_secrets() {
+    for (text, environment) in [
+        ("version: 1\nconnect:\n  a:\n    jira:\n      projct: SEC\n      token: hush-hush\n      user: x\n", vec![]),
+        ("version: 1\nconnect: { a: { jira: { tokn: hush-hush, projct: SEC } } }", vec![]),
+        ("version: 1\nconnect: { a: { jira: { token: [hush-hush, b], url: x } } }", vec![]),
+        ("version: 1\nconnect:\n  a:\n    jira:\n      token: |\n        hush-hush\n      url: x\n", vec![]),
+        ("version: 1\nconnect: { a: { webhook: { url: x, secret: 'hush-hush' } } }", vec![]),
+        ("version: 1\nconnect: { a: { webhook: { url: x, secrets: whsec_hushhush } } }", vec![]),
+        (
+            "version: 1\nconnect: { a: { github: { url: 'https://me:hush-hush@x.org/a', repository: a/b, token: t } } }",
+            vec![],
+        ),
+        (
+            "version: 1\nconnect: { a: { github: { repository: a/b, token: t } } }",
+            vec![("AMEND__CONNECT__A__GITHUB__URL".to_owned(), "https://me:hush-hush@x.org/a".to_owned())],
+        ),
+        ("version: 1\nnotices: { mail: { url: smtp://x, password: hush-hush, form: x } }", vec![]),
+    ] {
+        let file = SourceText::new("amend.yaml", text);
+        let mistakes = config::load(Some(&file), Path::new(""), &environment, moment("2026-11-20T12:00:00Z"));
+        let mistakes = mistakes.expect_err(text);
+        let json = serde_json::to_string(mistakes.list()).expect("JSON");
+        assert!(!json.contains("hush"), "{text}: {json}");
+        for mistake in mistakes.list() {
+            let handler = miette::NarratableReportHandler::new();
+            let mut shown = String::new();
+            handler.render_report(&mut shown, mistake).expect("shown");
+            assert!(!shown.contains("hush"), "{text}: {shown}");
+        }
     }
 }
 

@@ -23,6 +23,7 @@ mod live_import;
 mod lookup;
 mod many_events;
 mod mistakes;
+mod notices;
 mod outbound;
 mod reference_samples;
 mod roles;

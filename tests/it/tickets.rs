@@ -181,6 +181,10 @@ async fn what_a_person_closed_or_opened_stands_until_something_comes_back() {
         filing.work(at).await;
         assert_eq!((filing.one().await.open, notes(&filing.one().await)), (false, vec!["ann by hand".to_owned()]));
     }
+    // What people do in it stands in the trail, in their name, and that Amend saw it.
+    let trail = filing.bench.store.audit(0, 100).await.expect("read");
+    let what: Vec<_> = trail.iter().map(|record| (&*record.entry.who, &*record.entry.what)).collect();
+    assert_eq!(what, [("amend", "ticket.opened"), ("ann", "ticket.closed")]);
     // It went away, and came back: that is news.
     filing.report(&one, "Healthy", "2026-11-20T14:00:00Z").await;
     filing.work("2026-11-20T14:10:00Z").await;
@@ -190,6 +194,9 @@ async fn what_a_person_closed_or_opened_stands_until_something_comes_back() {
     }
     let ticket = filing.one().await;
     assert_eq!((ticket.open, notes(&ticket)), (true, vec!["ann by hand".to_owned(), "amend reopened".to_owned()]));
+    let trail = filing.bench.store.audit(0, 100).await.expect("read");
+    let what: Vec<_> = trail.iter().skip(2).map(|record| &*record.entry.what).collect();
+    assert_eq!(what, ["ticket.found", "ticket.reopened"]);
     assert!(ticket.notes[1].text.starts_with("It is there again, or somewhere else, too:\n\n- `st1`"), "{ticket:?}");
     // Closed by Amend, and opened by a person: theirs, too.
     filing.report(&one, "Healthy", "2026-11-20T16:00:00Z").await;

@@ -12,7 +12,7 @@ use amend_pipeline::{
     audit::verify,
     tickets::{Route, Routes},
 };
-use amend_store::Store as _;
+use amend_store::{Store as _, Tickets as _};
 use amend_tests::{
     clouds::Served,
     filing::{Filing, account},
@@ -244,7 +244,11 @@ async fn what_a_person_closed_stands_until_something_comes_back() {
         site.says("st1", "Healthy", "2026-11-20T17:00:00Z").await;
         assert_eq!(site.one()["open"], true, "{kind}");
         // Deleted: a new one, when it comes back.
+        site.says("st1", "Unhealthy", "2026-11-20T17:20:00Z").await;
         site.person("delete");
+        site.says("st1", "Healthy", "2026-11-20T17:40:00Z").await;
+        let known = site.filing.bench.store.tickets(10).await.expect("listed");
+        assert!(known[0].told.entry.as_ref().is_some_and(|entry| !entry.open), "{kind}: it is gone");
         site.says("st1", "Unhealthy", "2026-11-20T18:00:00Z").await;
         assert_eq!(site.one()["open"], true, "{kind}");
         site.ends().await;
@@ -289,7 +293,8 @@ async fn whatever_fails_on_the_way_there_is_one_ticket_that_says_everything_once
                 let ticket = site.one();
                 assert_eq!(ticket["open"], false, "{what}");
                 let comments = comments(&ticket);
-                // What was opened without an answer may be told again what it says; nothing is left out.
+                // Neither is anything left out, nor told twice.
+                assert!(!comments.iter().any(|one| one.starts_with("Also") && one.contains("st1")), "{what}");
                 let whole = format!("{}{}", ticket["body"], comments.concat());
                 assert!(whole.contains("st1") && whole.contains("st2"), "{what}");
                 let said: Vec<&str> = comments.iter().map(|one| one.split("(t-").next().unwrap_or(one)).collect();
@@ -353,6 +358,42 @@ fn problem_of(export: &Export) -> amend_domain::Problem {
         let mut all = bench.store.problems(&amend_store::Filter::default()).await.expect("listed");
         all.remove(0)
     })
+}
+
+/// A tracker that wants to be left alone is, with all of its tickets.
+#[tokio::test]
+async fn a_tracker_that_has_enough_is_left_alone() {
+    let site = Site::new("github").await;
+    let asked = || site.ask(json!({ "do": "seen" })).as_array().expect("a list").len();
+    site.fail(json!({ "with": { "status": 429, "headers": { "retry-after": "3600" } } }));
+    for (name, risk) in [("st1", "Critical"), ("st2", "Critical")] {
+        let export = Export { risk: Some(risk.into()), ..account(name) };
+        site.filing.report(&export, "Unhealthy", "2026-11-20T11:00:00Z").await;
+    }
+    site.filing.work("2026-11-20T12:00:00Z").await;
+    site.filing.work("2026-11-20T12:50:00Z").await;
+    assert_eq!((asked(), site.tickets().len()), (1, 0));
+    site.filing.work("2026-11-20T13:01:00Z").await;
+    assert_eq!(site.tickets().len(), 2);
+    site.ends().await;
+}
+
+/// What goes away and comes back before its tracker was told of it is no news.
+#[tokio::test]
+async fn what_comes_and_goes_in_minutes_is_not_told() {
+    for kind in KINDS {
+        let site = Site::new(kind).await;
+        site.says("st1", "Unhealthy", "2026-11-20T12:00:00Z").await;
+        for (code, at) in [("Healthy", "2026-11-20T13:00:00Z"), ("Unhealthy", "2026-11-20T13:01:00Z")] {
+            site.filing.report(&account("st1"), code, at).await;
+            site.filing.work(&later(at, 0)).await;
+        }
+        site.filing.work("2026-11-20T13:10:00Z").await;
+        assert_eq!((&site.one()["open"], comments(&site.one())), (&json!(true), vec![]), "{kind}");
+        site.says("st1", "Healthy", "2026-11-20T14:00:00Z").await;
+        assert_eq!((&site.one()["open"], comments(&site.one()).len()), (&json!(false), 1), "{kind}");
+        site.ends().await;
+    }
 }
 
 /// A search that knows of nothing new does not lead to a second ticket.

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Jira Cloud, GitHub, ServiceNow and a receiver of webhooks on loopback: they have state, and assert every request.
+And a mail server: aiosmtpd.
 
-    fake.py        prints {"port": N}; then answers one JSON line for every JSON line on stdin, and ends with it
+    fake.py        prints {"port": N, "smtp": N, "secret": KEY}; then answers one JSON line for every JSON line on stdin, and ends with it
 
 Every test has a site of its own: http://127.0.0.1:N/SITE/jira, /SITE/github, /SITE/servicenow, /SITE/webhook.
 
@@ -10,6 +11,8 @@ Every test has a site of its own: http://127.0.0.1:N/SITE/jira, /SITE/github, /S
     {"do": "set", "site": S, "tracker": T, "to": {..}}  options of the site: Jira's {"search_sees": false}, and more below
     {"do": "fail", "site": S, "tracker": T, "method"?: M, "path"?: REGEX, "with": W, "times"?: 1, "skip"?: 0}
     {"do": "seen", "site": S, "tracker": T}             [METHOD path], of all requests
+    {"do": "mails", "to": ADDRESS}                      mails that came: [{"from", "subject", "id", "auto", "text", "html", "user"}]
+    {"do": "bounce", "to": ADDRESS, "says": "451 later", "times"?: 1}
     {"do": "wrong"}                                     every assertion that failed so far: empty after a good test
 
 W is one of
@@ -23,7 +26,10 @@ https://www.servicenow.com/docs/bundle/zurich-api-reference/page/integrate/inbou
 webhooks against the package of the Standard Webhooks themselves.
 """
 
+import asyncio
 import base64
+import email
+import email.policy
 import json
 import re
 import sys
@@ -35,6 +41,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import jsonschema
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 from standardwebhooks.webhooks import Webhook
 
 HERE = Path(__file__).resolve().parent
@@ -457,6 +464,40 @@ class Receiver:
 KINDS = {"jira": Jira, "github": GitHub, "servicenow": ServiceNow, "webhook": Receiver}
 
 
+class Post:
+    """A mail server that keeps what comes; it takes the password `mail-password`, and mails without one."""
+
+    def __init__(self):
+        self.mails, self.bounces = [], []
+
+    def authenticate(self, server, session, envelope, mechanism, data):
+        good = isinstance(data, LoginPassword) and data.password == b"mail-password"
+        session.user = data.login.decode() if good else None
+        return AuthResult(success=good, handled=False)
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        with LOCK:
+            for bounce in self.bounces:
+                if bounce["to"] == address and bounce.setdefault("times", 1) > 0:
+                    bounce["times"] -= 1
+                    return bounce["says"]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):
+        mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        part = lambda kind: mail.get_body((kind,)).get_content().replace("\r\n", "\n")
+        with LOCK:
+            self.mails.append({
+                "to": envelope.rcpt_tos, "from": mail["from"], "subject": mail["subject"], "id": mail["message-id"],
+                "auto": mail["auto-submitted"], "text": part("plain"), "html": part("html"),
+                "user": getattr(session, "user", None)})
+        return "250 OK"
+
+
+POST = Post()
+
+
 def tracker(site, kind):
     return SITES.setdefault((site, kind), {"it": KINDS[kind](site), "failures": [], "seen": []})
 
@@ -526,6 +567,10 @@ def command(line):
     with LOCK:
         if do == "wrong":
             return WRONG
+        if do == "mails":
+            return [mail for mail in POST.mails if line["to"] in mail["to"]]
+        if do == "bounce":
+            return POST.bounces.append(line)
         one = tracker(line["site"], line["tracker"])
         if do == "tickets":
             return one["it"].tickets()
@@ -544,7 +589,12 @@ def main():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(json.dumps({"port": server.server_address[1], "secret": SECRET}), flush=True)
+    loop = asyncio.new_event_loop()
+    smtp = lambda: SMTP(POST, hostname="127.0.0.1", authenticator=POST.authenticate, auth_require_tls=False, loop=loop)
+    post = loop.run_until_complete(loop.create_server(smtp, "127.0.0.1", 0))
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    smtp = post.sockets[0].getsockname()[1]
+    print(json.dumps({"port": server.server_address[1], "smtp": smtp, "secret": SECRET}), flush=True)
     for line in sys.stdin:
         try:
             answer = {"ok": command(json.loads(line))}

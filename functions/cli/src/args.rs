@@ -74,13 +74,16 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<StoreCommand>,
     },
-    /// Does what is due now, as far as `remediate.most` lets it, and ends: for a timer.
+    /// Does what is due now, and ends: for a timer. Fixes go as far as `remediate.most` lets them; tickets and mails are
+    /// told and sent.
     Sweep,
     /// Lists what is to be done next, and what waits for a person.
     Work {
         #[command(subcommand)]
         command: Option<WorkCommand>,
     },
+    /// Shows what each owner has to do, writes it as mails look, or sends it.
+    Digest(DigestArguments),
     /// Lists the connectors, or tries whether one can do what it is for.
     Connect {
         #[command(subcommand)]
@@ -477,7 +480,7 @@ pub enum TicketsCommand {
         #[arg(long, value_parser = said)]
         why: String,
     },
-    /// Opens one again. It stays open, until you close it.
+    /// Opens one again. It stays open until you close it; where another problem comes, until all is healthy.
     Reopen {
         /// Its number, or its key.
         ticket: String,
@@ -487,6 +490,19 @@ pub enum TicketsCommand {
     },
     /// Counts what the rules would open for all that is open now.
     Preview,
+}
+
+#[derive(Args, Debug)]
+pub struct DigestArguments {
+    /// Of this owner alone.
+    #[arg(long)]
+    pub owner: Option<String>,
+    /// Writes a page and a plain text for each owner into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+    /// Sends it to its owner now.
+    #[arg(long, requires = "owner")]
+    pub send: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -615,9 +631,9 @@ pub enum ConfigCommand {
 fn said(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     match text {
-        "" => Err("say why in a few words"),
-        text if text.chars().any(char::is_control) => Err("say why in one line"),
-        text if text.chars().count() > 500 => Err("say why in at most 500 characters"),
+        "" => Err("say it in a few words"),
+        text if text.chars().any(char::is_control) => Err("say it in one line"),
+        text if text.chars().count() > 500 => Err("say it in at most 500 characters"),
         text => Ok(text.to_owned()),
     }
 }

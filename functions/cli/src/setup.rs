@@ -8,13 +8,14 @@ use std::{
 
 use amend_catalog::{Catalogue, SourceText, facts_file, facts_file::FactsFile, starter_rules};
 use amend_cloud::{Cloud, CloudFacts, Clouds, aws::Aws, azure::Azure, gcp::Gcp};
-use amend_connect::{GitHub, Jira, Local, ServiceNow, Tracker, Webhook, local};
+use amend_connect::{GitHub, Jira, Local, Mailer, ServiceNow, Tracker, Webhook, local};
 use amend_domain::{ports::Clock as _, work::Stop};
 use amend_pipeline::{
     Config, Decider, Lookup, Pipeline, config,
     config::connectors::{Connector, To},
     decider,
     fixer::Fixer,
+    notices::Herald,
     system::{SystemClock, UlidIds},
     tickets::Desk,
 };
@@ -174,6 +175,16 @@ pub async fn desk(config: &Config, output: Output) -> Result<Desk, Failure> {
     let catalogue = catalogue(config, output)?;
     let desk = Desk::new(store, tickets, trackers, catalogue, clock, &UlidIds::default());
     Ok(desk.with_routes(config.routes.clone()).with_budget(config.tickets))
+}
+
+/// What sends notices.
+pub async fn herald(config: &Config) -> Result<Herald, Failure> {
+    let store = Arc::new(store(config).await?);
+    let mailer = config.mail.as_ref().map(Mailer::new).transpose();
+    let mailer = mailer.map_err(|why| Failure::new(format!("mail cannot be sent: {why}"), None, None))?;
+    let (tickets, notices) = (Arc::clone(&store), Arc::clone(&store));
+    let (clock, times) = (Arc::new(SystemClock), config.notices.clone());
+    Ok(Herald::new(store, tickets, notices, mailer, times, clock, &UlidIds::default()))
 }
 
 /// The trackers, by name: Amend's own, and those of the configuration.

@@ -613,9 +613,9 @@ fn a_hold_is_said_listed_and_ended() {
         (&["hold", "tag:team=", "--for", "14d", "--why", "x"], "`tag:team=` names no tag"),
         (&["hold", "aws:111122223333", "--for", "soon", "--why", "x"], "is no length of time"),
         (&["hold", "aws:111122223333", "--for", "14d"], "--why"),
-        (&["hold", "aws:111122223333", "--for", "14d", "--why", "one\ttwo"], "say why in one line"),
+        (&["hold", "aws:111122223333", "--for", "14d", "--why", "one\ttwo"], "say it in one line"),
         (&["hold", "aws:111122223333", "--for", "0d", "--why", "x"], "a hold of no time holds nothing"),
-        (&["hold", "aws:111122223333", "--for", "14d", "--why", " "], "say why in a few words"),
+        (&["hold", "aws:111122223333", "--for", "14d", "--why", " "], "say it in a few words"),
         (&["hold"], "<ID"),
     ] {
         let output = place.amend(arguments);

@@ -127,17 +127,28 @@ impl Mistakes {
     }
 }
 
-/// A text of the same length, with stars for the passwords in URLs and for keys of 32 bytes in base64: an
-/// excerpt shows the lines around a mistake, whatever stands there.
+/// What is not shown: passwords in URLs, keys of 32 bytes in base64, keys of webhooks, and whatever stands after a name
+/// that looks like that of a secret, a misspelt one included.
+const SECRETS: &str = r#"(?xi)
+    ://[^:/@\s"']*:(?<password>[^\s"']+)@
+    | (?<key>[A-Za-z0-9+/]{43}=)
+    | (?<hook>whsec_[A-Za-z0-9+/=]+)
+    | \b\w*(?:tok|pass|secret)\w*["']?\ *:\ *
+      (?<value> "[^"\n]*" | '[^'\n]*' | \[[^\]]*\] | [|>][-+]?\ *\n\ +\S+ | [^\s,}\]\[{\#|>][^,}\]\n]* )
+"#;
+
+/// A text of the same length, with stars for what looks like a secret: an excerpt shows the lines around a mistake,
+/// whatever stands there.
 fn without_secrets(text: &str) -> String {
-    static SECRETS: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r#"://[^:/@\s"']*:(?<password>[^\s"']+)@|(?<key>[A-Za-z0-9+/]{43}=)"#).ok());
+    static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(SECRETS).ok());
     // Without the pattern nothing is shown at all.
-    let Some(secrets) = &*SECRETS else { return "*".repeat(text.len()) };
+    let Some(secrets) = &*PATTERN else { return "*".repeat(text.len()) };
     let mut shown = text.to_owned();
     for found in secrets.captures_iter(text) {
-        if let Some(secret) = found.name("password").or(found.name("key")) {
-            shown.replace_range(secret.range(), &"*".repeat(secret.len()));
+        let secret = ["password", "key", "hook", "value"].into_iter().find_map(|name| found.name(name));
+        if let Some(secret) = secret {
+            let stars: String = secret.as_str().bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect();
+            shown.replace_range(secret.range(), &stars);
         }
     }
     shown

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Check, Fields, Secret, Tracker, TrackerError,
-    service::{Service, cut, encoded, title},
+    service::{Service, add_labels, cut, encoded, title},
 };
 
 /// The label of every issue.
@@ -148,18 +148,11 @@ impl Tracker for GitHub {
 
     async fn open(&self, ticket: &Ticket, draft: &Draft, _: Timestamp) -> Result<Entry, TrackerError> {
         let body = format!("{}\n\n{}", cut(&quiet(&draft.body), BODY), marker(ticket.id.as_str()));
-        let mut issue = Map::from_iter([
-            ("title".to_owned(), json!(title(&draft.title, TITLE))),
-            ("labels".to_owned(), json!([LABEL])),
-        ]);
+        let mut issue = Map::from_iter([("title".to_owned(), json!(title(&draft.title, TITLE)))]);
         self.settings.fields.put(ticket, &self.service.name, &mut issue)?;
         // INVARIANT: by its label and its text it is found again.
         issue.insert("body".into(), json!(body));
-        if let Some(labels) = issue.get_mut("labels").and_then(Value::as_array_mut)
-            && !labels.contains(&json!(LABEL))
-        {
-            labels.push(json!(LABEL));
-        }
+        add_labels(&mut issue, &[LABEL]);
         let issue = self.service.get("POST", &self.path("/issues"), Some(&Value::Object(issue))).await?.body;
         self.entry(&issue)
     }

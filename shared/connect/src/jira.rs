@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     Check, Fields, Secret, Tracker, TrackerError,
     adf::document,
-    service::{Service, basic, cut, encoded, title},
+    service::{Service, add_labels, basic, cut, encoded, title},
 };
 
 /// The longest `summary`.
@@ -143,18 +143,13 @@ impl Tracker for Jira {
             ("issuetype".to_owned(), json!({ "name": self.settings.kind })),
             ("summary".to_owned(), json!(title(&draft.title, SUMMARY))),
             ("description".to_owned(), document(&cut(&draft.body, DESCRIPTION))),
-            ("labels".to_owned(), json!(["amend", ticket.id])),
         ]);
         if let Some(account) = self.account(draft.owner.as_deref()).await? {
             fields.insert("assignee".into(), json!({ "accountId": account }));
         }
         self.settings.fields.put(ticket, &self.service.name, &mut fields)?;
         // INVARIANT: by the label it is found again; what the configuration adds does not take it away.
-        if let Some(labels) = fields.get_mut("labels").and_then(Value::as_array_mut)
-            && !labels.contains(&json!(ticket.id))
-        {
-            labels.push(json!(ticket.id));
-        }
+        add_labels(&mut fields, &["amend", ticket.id.as_str()]);
         let answer = self.service.get("POST", "/rest/api/3/issue", Some(&json!({ "fields": fields }))).await?.body;
         let key = self.service.text(&answer, "/key")?;
         let url = Some(self.service.url(&format!("/browse/{key}")).into());

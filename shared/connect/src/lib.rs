@@ -5,6 +5,7 @@ mod adf;
 pub mod github;
 pub mod jira;
 pub mod local;
+pub mod mail;
 pub mod rehearsal;
 mod service;
 pub mod servicenow;
@@ -18,6 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 pub use github::GitHub;
 pub use jira::Jira;
 pub use local::Local;
+pub use mail::{Mail, Mailer};
 pub use service::{Fields, Secret, host_of};
 pub use servicenow::ServiceNow;
 pub use webhook::Webhook;
@@ -123,6 +125,15 @@ impl TrackerError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         !matches!(self, Self::Refused { .. })
+    }
+
+    /// What it is called in amend.yaml.
+    #[must_use]
+    pub fn tracker(&self) -> &str {
+        match self {
+            Self::Store(_) => "",
+            Self::Busy { tracker, .. } | Self::Denied { tracker, .. } | Self::Refused { tracker, .. } => tracker,
+        }
     }
 
     /// How long the tracker wants to be left alone.

@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 use amend_domain::{
     expr::formula::{Formula, Scope},
+    settings::nearest,
     ticket::Ticket,
 };
 use amend_http::{Client, Hosts, Request, Response};
@@ -25,7 +26,13 @@ impl Secret {
     /// A text that is not shown.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(text.into().trim().to_owned())
+    }
+
+    /// Whether it can stand in a header.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        !self.0.is_empty() && self.0.chars().all(|c| c.is_ascii_graphic() || c == ' ')
     }
 
     /// What is not shown.
@@ -38,6 +45,38 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
+}
+
+/// Fields of trackers that Amend writes itself.
+const OURS: [&str; 13] = [
+    "project",
+    "issuetype",
+    "summary",
+    "description",
+    "title",
+    "body",
+    "short_description",
+    "correlation_id",
+    "correlation_display",
+    "state",
+    "work_notes",
+    "close_code",
+    "close_notes",
+];
+
+/// Labels: those that a configuration adds, and ours.
+pub(crate) fn add_labels(into: &mut Map<String, Value>, ours: &[&str]) {
+    let mut labels: Vec<Value> = match into.remove("labels") {
+        Some(Value::Array(labels)) => labels,
+        Some(Value::Null) | None => Vec::new(),
+        Some(one) => vec![one],
+    };
+    for label in ours {
+        if !labels.iter().any(|one| one == label) {
+            labels.push(Value::from(*label));
+        }
+    }
+    into.insert("labels".into(), Value::Array(labels));
 }
 
 /// Fields that a configuration adds to new tickets: values, or expressions over `ticket`.
@@ -66,9 +105,18 @@ impl Fields {
     /// # Errors
     /// When the expression has a mistake.
     pub fn add(&mut self, name: &str, value: Value) -> Result<(), String> {
+        if OURS.contains(&name) {
+            return Err(format!("`{name}` is written by amend"));
+        }
         let field = match value.as_str().and_then(|text| text.strip_prefix('=')) {
             Some(source) => {
-                Field::Asked(Formula::compile(source.trim(), &["ticket"]).map_err(|error| error.to_string())?)
+                let formula = Formula::compile(source.trim(), &["ticket"]).map_err(|error| error.to_string())?;
+                if let Some(member) = formula.members_of("ticket").find(|member| !Ticket::FACTS.contains(member)) {
+                    let near = nearest(member, Ticket::FACTS.iter().copied());
+                    let near = near.map_or_else(String::new, |near| format!(" (did you mean `{near}`?)"));
+                    return Err(format!("a ticket has no member `{member}`{near}"));
+                }
+                Field::Asked(formula)
             }
             None => Field::Value(value),
         };
@@ -244,7 +292,11 @@ pub fn host_of(base: &str) -> Result<&str, String> {
     let host = rest.split('/').next().unwrap_or_default();
     let local = ["127.0.0.1", "localhost"].contains(&host.split(':').next().unwrap_or_default());
     match scheme {
-        _ if host.is_empty() || host.contains('@') => Err(format!("`{base}` is no address")),
+        // INVARIANT: what may be a password is not shown.
+        _ if host.contains('@') => {
+            Err("an address holds no user and no password: they are members of their own".to_owned())
+        }
+        _ if host.is_empty() => Err(format!("`{base}` is no address")),
         "https" if !host.contains(':') => Ok(host),
         "http" if local => Ok(host),
         _ => Err(format!("`{base}` is not reached by TLS at its usual port")),

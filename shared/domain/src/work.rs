@@ -15,6 +15,8 @@ pub enum WorkKind {
     File,
     /// Tell a tracker what changed about a ticket.
     Tell,
+    /// Send a notice.
+    Send,
 }
 
 impl WorkKind {
@@ -22,6 +24,8 @@ impl WorkKind {
     pub const FIXING: [Self; 2] = [Self::Remedy, Self::Advance];
     /// What is done about tickets.
     pub const TICKETS: [Self; 2] = [Self::File, Self::Tell];
+    /// What is done about notices.
+    pub const NOTICES: [Self; 2] = [Self::Send, Self::Send];
 
     /// Its word.
     #[must_use]
@@ -31,13 +35,14 @@ impl WorkKind {
             Self::Advance => "advance",
             Self::File => "file",
             Self::Tell => "tell",
+            Self::Send => "send",
         }
     }
 
     /// Reads a word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Remedy, Self::Advance, Self::File, Self::Tell].into_iter().find(|kind| kind.as_str() == word)
+        [Self::Remedy, Self::Advance, Self::File, Self::Tell, Self::Send].into_iter().find(|kind| kind.as_str() == word)
     }
 
     /// The name of such work about a problem or a remediation. There is one of it at a time.

@@ -22,6 +22,7 @@ pub mod guard;
 pub mod import;
 pub mod live_import;
 pub mod lookup;
+pub mod notices;
 pub mod people;
 pub mod remedy;
 pub mod rows;
@@ -129,6 +130,20 @@ pub enum PipelineError {
         /// Its name.
         name: String,
     },
+    /// There is nobody who sends mail, or no address.
+    #[error("the digest of {owner} is sent to nobody")]
+    NoMail {
+        /// The owner.
+        owner: String,
+    },
+    /// A text cannot be written.
+    #[error("{what} cannot be written: {why}")]
+    Unwritten {
+        /// What.
+        what: &'static str,
+        /// Why.
+        why: String,
+    },
     /// Nobody knows who speaks, and it matters.
     #[error("nobody knows who you are, and only people with names can say this")]
     NoName,
@@ -201,7 +216,7 @@ impl PipelineError {
             Self::Damaged { .. } => WhatNow::Park,
             Self::Remedy(error) => error.what_now(),
             Self::Tracker(error) if error.may_pass() => WhatNow::Retry,
-            Self::Tracker(_) | Self::NoTracker { .. } => WhatNow::Park,
+            Self::Tracker(_) | Self::NoTracker { .. } | Self::NoMail { .. } | Self::Unwritten { .. } => WhatNow::Park,
             Self::Rules(_)
             | Self::NotFound { .. }
             | Self::Unknown { .. }
@@ -236,6 +251,8 @@ impl PipelineError {
             Self::Damaged { .. } => "store.damaged",
             Self::Tracker(_) => "tracker.not-told",
             Self::NoTracker { .. } => "tracker.unknown",
+            Self::NoMail { .. } => "notice.nobody",
+            Self::Unwritten { .. } => "notice.unwritten",
         }
     }
 
@@ -274,8 +291,9 @@ impl PipelineError {
             ),
             Self::Remedy(error) => error.hint(),
             Self::Ambiguous { ids, .. } => Some(format!("name one of {}", ids.join(", "))),
-            Self::NoTracker { .. } => Some("it was configured once: the ticket waits until it is again".into()),
-            Self::Damaged { .. } | Self::Tracker(_) => None,
+            Self::NoTracker { .. } => Some("put it back under `connect` in amend.yaml, then `amend work retry`".into()),
+            Self::NoMail { .. } => Some("name a mail server under `notices.mail`, and who gets what nobody owns as `notices.orphans`".into()),
+            Self::Damaged { .. } | Self::Tracker(_) | Self::Unwritten { .. } => None,
         }
     }
 }

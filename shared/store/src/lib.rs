@@ -6,6 +6,7 @@
 
 mod body;
 mod database;
+mod notice;
 mod place;
 mod postgres;
 mod record;
@@ -32,6 +33,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use database::{Database, Status};
+pub use notice::Notices;
 pub use place::{Place, Server};
 pub use seal::Keys;
 pub use ticket::Tickets;

@@ -30,7 +30,7 @@ pub(crate) const MIGRATIONS: &[&[&str]] = &[
         HOLDS,
     ],
     &[EXEMPTIONS],
-    &[TICKETS, TICKETS_BY_DAY, MEMBERS, MEMBERS_BY_TICKET, LOCAL_TICKETS],
+    &[TICKETS, TICKETS_BY_DAY, MEMBERS, MEMBERS_BY_TICKET, LOCAL_TICKETS, NOTICES],
 ];
 
 /// What brings the schema forward from a version; nothing, where that is a later one.
@@ -89,6 +89,9 @@ const MEMBERS: &str = "CREATE TABLE ticket_members (
     problem TEXT NOT NULL, ticket TEXT NOT NULL, body TEXT, told TEXT, PRIMARY KEY (problem, ticket))";
 
 const MEMBERS_BY_TICKET: &str = "CREATE INDEX ticket_members_by_ticket ON ticket_members (ticket)";
+
+/// Notices that were to be sent, so that each is once.
+const NOTICES: &str = "CREATE TABLE notices (name TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL)";
 
 const LOCAL_TICKETS: &str = "CREATE TABLE local_tickets (
     id TEXT NOT NULL PRIMARY KEY, number BIGINT NOT NULL UNIQUE, open BIGINT NOT NULL, body TEXT NOT NULL)";
@@ -152,6 +155,7 @@ pub(crate) const SCHEMA: &[&str] = &[
     MEMBERS,
     MEMBERS_BY_TICKET,
     LOCAL_TICKETS,
+    NOTICES,
 ];
 
 /// Returns those that are new.
@@ -414,18 +418,18 @@ pub(crate) const PUT_MEMBER: &str = "INSERT INTO ticket_members (problem, ticket
 pub(crate) const MOVE_MEMBER: &str = "UPDATE ticket_members SET body = NULL WHERE problem = $1 AND ticket = $2";
 
 /// What moved away is forgotten once that was told.
-pub(crate) const FORGET_MOVED: &str = "DELETE FROM ticket_members WHERE ticket = $1 AND body IS NULL";
+pub(crate) const FORGET_MOVED: &str = "DELETE FROM ticket_members WHERE ticket = $1 AND body IS NULL AND told IS NULL";
 
 pub(crate) const BEGIN_TELLING: &str = "UPDATE tickets SET body = $3 WHERE id = $1 AND told = $2";
 
 /// Only whoever saw what was told last tells more.
 pub(crate) const TELL_TICKET: &str = "UPDATE tickets SET told = $2, body = $3 WHERE id = $1 AND told = $2 - 1";
 
-pub(crate) const TELL_MEMBERS: Insert = Insert {
-    into: "INSERT INTO ticket_members (problem, ticket, body, told)",
-    columns: 4,
-    then: "ON CONFLICT (problem, ticket) DO UPDATE SET told = excluded.told",
-};
+pub(crate) const UNTELL_MEMBERS: &str = "UPDATE ticket_members SET told = NULL WHERE ticket = $1";
+
+/// What it was told of a problem; that moved away, where it is not known here any more.
+pub(crate) const TELL_MEMBER: &str = "INSERT INTO ticket_members (problem, ticket, told) VALUES ($1, $2, $3) \
+    ON CONFLICT (problem, ticket) DO UPDATE SET told = excluded.told";
 
 /// Ends the telling of a ticket that nobody changed meanwhile.
 pub(crate) const FINISH_TELLING: &str = "DELETE FROM work WHERE key = $1 AND holder = $2 AND fence = $3 \
@@ -442,6 +446,10 @@ pub(crate) const LAST_LOCAL_TICKET: &str = "SELECT CAST(COALESCE(MAX(number), 0)
 
 pub(crate) const PUT_LOCAL_TICKET: &str = "INSERT INTO local_tickets (id, number, open, body) VALUES ($1, $2, $3, $4) \
     ON CONFLICT (id) DO UPDATE SET open = excluded.open, body = excluded.body";
+
+pub(crate) const ADD_NOTICE: &str = "INSERT INTO notices (name, at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+
+pub(crate) const FORGET_NOTICES: &str = "DELETE FROM notices WHERE at < $1";
 
 /// What nobody is at waits for a person.
 pub(crate) const PARK_WORK: &str = "UPDATE work SET parked = $2, why = $3 WHERE key = $1 AND until = 0";

@@ -53,8 +53,9 @@ pub trait Tickets: Send + Sync {
     /// Keeps that a tracker is about to be told something.
     async fn begin_telling(&self, ticket: &Ticket) -> Result<(), StoreError>;
 
-    /// Keeps what a tracker was told, in the audit trail too. Whoever keeps it saw what it was told before.
-    async fn keep_told(&self, ticket: &Ticket, what: &str, now: Timestamp) -> Result<(), StoreError>;
+    /// Keeps what a tracker was told, in the audit trail too where that has a word for it. Whoever keeps it saw what it
+    /// was told before.
+    async fn keep_told(&self, ticket: &Ticket, what: Option<&str>, now: Timestamp) -> Result<(), StoreError>;
 
     /// Ends the telling of a ticket that was changed so often; one that was changed since is told of again.
     async fn end_telling(
@@ -167,32 +168,26 @@ impl Tickets for Database {
         if tx.run(sql::BEGIN_TELLING, &values).await? != 1 {
             return Err(StoreError::Overtaken { id: ticket.id.to_string() });
         }
+        put_told(&mut tx, ticket).await?;
         tx.commit().await
     }
 
-    async fn keep_told(&self, ticket: &Ticket, what: &str, now: Timestamp) -> Result<(), StoreError> {
+    async fn keep_told(&self, ticket: &Ticket, what: Option<&str>, now: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.begin("keep what a tracker was told").await?;
-        let mut rows = Vec::new();
-        for (problem, member) in &ticket.told.members {
-            let body = write("tickets", member)?;
-            rows.extend(values![problem.as_str(), ticket.id.as_str(), body.clone(), body]);
-        }
         let told = i64::try_from(ticket.told.revision).unwrap_or(i64::MAX);
         if tx.run(sql::TELL_TICKET, &values![ticket.id.as_str(), told, write("tickets", &bare(ticket))?]).await? != 1 {
             return Err(StoreError::Overtaken { id: ticket.id.to_string() });
         }
-        tx.insert(&sql::TELL_MEMBERS, &rows).await?;
+        put_told(&mut tx, ticket).await?;
         tx.run(sql::FORGET_MOVED, &values![ticket.id.as_str()]).await?;
-        let entry = ticket.told.entry.as_ref();
-        let detail = json!({
-            "tracker": ticket.tracker, "entry": entry.map(|entry| &entry.key), "open": entry.map(|entry| entry.open),
-            "title": ticket.title,
-            "owner": ticket.owner, "rule": ticket.rule,
-        });
-        let subject = ticket.id.to_string().into();
-        let entry =
-            Entry { at: now, who: "amend".into(), what: what.into(), subject, resource: None, account: None, detail };
-        trail::add(&mut tx, vec![entry]).await?;
+        if let Some(what) = what {
+            let entry = ticket.told.entry.as_ref();
+            let detail = json!({
+                "tracker": ticket.tracker, "entry": entry.map(|entry| &entry.key),
+                "open": entry.map(|entry| entry.open), "title": ticket.title, "owner": ticket.owner, "rule": ticket.rule,
+            });
+            trail::add(&mut tx, vec![said_of(&ticket.id, what, "amend", now, detail)]).await?;
+        }
         tx.commit().await
     }
 
@@ -256,12 +251,44 @@ impl Tickets for Database {
         if note.id.is_some() && ticket.notes.iter().any(|one| one.id == note.id) {
             return Ok(Some(ticket));
         }
+        if note.id.is_none() {
+            // What Amend says stands in the trail as what its tracker was told.
+            let what = match open {
+                Some(true) => "ticket.reopened",
+                Some(false) => "ticket.closed",
+                None => "ticket.commented",
+            };
+            let detail = json!({ "tracker": "local", "entry": ticket.number.to_string(), "why": note.text });
+            trail::add(&mut tx, vec![said_of(&ticket.id, what, &note.by, note.at, detail)]).await?;
+        }
         ticket.notes.push(note);
         ticket.open = open.unwrap_or(ticket.open);
         put(&mut tx, &ticket).await?;
         tx.commit().await?;
         Ok(Some(ticket))
     }
+}
+
+/// What the audit trail tells of a ticket.
+fn said_of(ticket: &TicketId, what: &str, who: &str, at: Timestamp, detail: serde_json::Value) -> Entry {
+    Entry {
+        at,
+        who: who.into(),
+        what: what.into(),
+        subject: ticket.to_string().into(),
+        resource: None,
+        account: None,
+        detail,
+    }
+}
+
+/// Keeps what a tracker was told of each problem.
+async fn put_told(tx: &mut Tx, ticket: &Ticket) -> Result<(), StoreError> {
+    tx.run(sql::UNTELL_MEMBERS, &values![ticket.id.as_str()]).await?;
+    for (problem, member) in &ticket.told.members {
+        tx.run(sql::TELL_MEMBER, &values![problem.as_str(), ticket.id.as_str(), write("tickets", member)?]).await?;
+    }
+    Ok(())
 }
 
 async fn put(tx: &mut Tx, ticket: &LocalTicket) -> Result<(), StoreError> {

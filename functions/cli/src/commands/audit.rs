@@ -185,7 +185,13 @@ fn table(records: &[Record], output: Output) {
             let call = entry.detail.get("call").and_then(|call| call.get("call")?.as_str());
             let why = entry.detail.get("why").and_then(Value::as_str);
             let through = entry.detail.get("through").and_then(|head| head.get("seq")?.as_u64());
+            let tracker = entry.detail.get("tracker").and_then(Value::as_str);
             let detail = match (call, why) {
+                _ if tracker.is_some() => {
+                    let key = entry.detail.get("entry").and_then(Value::as_str).unwrap_or_default();
+                    let why = why.map_or_else(String::new, |why| format!(": {why}"));
+                    format!("{} {key}{why}", tracker.unwrap_or_default())
+                }
                 _ if through.is_some() => format!("up to record {}", through.unwrap_or_default()),
                 (_, Some(why)) => why.to_owned(),
                 (Some(call), None) => call.to_owned(),

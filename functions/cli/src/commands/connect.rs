@@ -27,7 +27,7 @@ fn list(config: &Config, output: Output) -> Result<Exit, Failure> {
         let rows: Vec<_> = config
             .connectors
             .iter()
-            .map(|one| json!({ "name": one.name, "to": one.to.word(), "url": one.to.url() }))
+            .map(|one| json!({ "name": one.name, "to": one.to.word(), "where": one.to.place(), "tickets": taken(one, config) }))
             .collect();
         output.json(&rows)?;
         return Ok(Exit::Ok);
@@ -39,18 +39,22 @@ fn list(config: &Config, output: Output) -> Result<Exit, Failure> {
     let rows: Vec<_> = config
         .connectors
         .iter()
-        .map(|Connector { name, to }| {
-            let tickets = match (config.routes.usual() == name, config.routes.has(name)) {
-                (true, _) => "all that no route takes",
-                (false, true) => "those of its routes",
-                (false, false) => "none: name it under `tickets`",
-            };
+        .map(|one @ Connector { name, to }| {
             let plain = |text: &str| (text.to_owned(), Tone::Plain);
-            vec![plain(name), plain(to.word()), plain(to.url()), plain(tickets)]
+            vec![plain(name), plain(to.word()), plain(to.place()), plain(taken(one, config))]
         })
         .collect();
     output.table(&[("name", 8, 24), ("to", 10, 12), ("where", 24, 60), ("tickets", 16, 32)], &rows);
     Ok(Exit::Ok)
+}
+
+/// Which tickets a connector takes.
+fn taken(one: &Connector, config: &Config) -> &'static str {
+    match (config.routes.usual() == one.name, config.routes.has(&one.name)) {
+        (true, _) => "all that no route takes",
+        (false, true) => "those of its routes",
+        (false, false) => "none: name it under `tickets`",
+    }
 }
 
 async fn test(name: &str, open: bool, config: &Config, output: Output) -> Result<Exit, Failure> {

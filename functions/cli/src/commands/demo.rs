@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::{
     args::{Demo, Format},
-    commands::{serve, tickets},
+    commands::{digest, serve, tickets},
     failure::{Exit, Failure},
     output::{Output, Tone, counted},
     setup,
@@ -50,7 +50,7 @@ pub async fn run(demo: &Demo, output: Output) -> Result<Exit, Failure> {
     let shown = async {
         let rest = post_and_show(&url, output).await?;
         while desk.work().await?.is_some() {}
-        show_tickets(&config, output).await?;
+        show_tickets(demo, &config, output).await?;
         rest.show(output);
         Ok::<(), Failure>(())
     };
@@ -71,11 +71,19 @@ pub async fn run(demo: &Demo, output: Output) -> Result<Exit, Failure> {
 }
 
 /// The tickets that are open now.
-async fn show_tickets(config: &Config, output: Output) -> Result<(), Failure> {
-    let tickets = tickets::rows(false, 1_000, &setup::existing_store(config).await?).await?;
+async fn show_tickets(demo: &Demo, config: &Config, output: Output) -> Result<(), Failure> {
+    let tickets = tickets::rows(false, &setup::existing_store(config).await?).await?;
     if output.format() != Format::Json && !tickets.is_empty() {
         output.heading(&format!("\n{}", counted(tickets.len(), "open ticket")));
         tickets::table(&tickets, output);
+        let folder = demo.store.with_file_name("digest");
+        let all = setup::herald(config).await?.digests().await?;
+        let pages = digest::write(&all, &folder)?;
+        output.say(&format!(
+            "\nWhat each of {} gets by mail stands in {}/",
+            counted(pages.len(), "owner"),
+            folder.display()
+        ));
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ mod config;
 mod connect;
 mod decide;
 mod demo;
+mod digest;
 mod exempt;
 mod explain;
 mod fix;
@@ -59,6 +60,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
                 Command::Fix(arguments) => fix::run(&arguments, &config, output).await,
                 Command::Script(arguments) => script::run(&arguments, &config, output).await,
                 Command::Roles(arguments) => roles::run(&arguments, &config, output),
+                Command::Digest(arguments) => digest::run(&arguments, &config, output).await,
                 Command::Connect { command } => connect::run(command, &config, output).await,
                 Command::Sweep => work::sweep(&config, output).await,
                 Command::Tickets { command, all, limit } => tickets::run(command, all, limit, &config, output).await,

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use amend_pipeline::{Config, Pipeline, accept::Retried, fixer::Fixer, tickets::Desk};
+use amend_pipeline::{Config, Pipeline, accept::Retried, fixer::Fixer, notices::Herald, tickets::Desk};
 use amend_web::App;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::MissedTickBehavior};
 use tracing::{info, warn};
@@ -31,6 +31,7 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
         workers.spawn(work(fixer.another(), ended.clone()));
     }
     workers.spawn(file(setup::desk(&config, output).await?, ended.clone()));
+    workers.spawn(send(setup::herald(&config).await?, ended.clone()));
     let noting = tokio::spawn(note_each_minute(fixer, config.clone()));
     let served = serve_until_stopped(listener, pipeline, &config).await;
     retries.abort();
@@ -72,6 +73,24 @@ pub(super) async fn file(desk: Desk, mut ended: watch::Receiver<bool>) {
             Ok(None) => LOOK,
             Err(error) => {
                 warn!(error = setup::whole(&error), "tickets cannot be filed");
+                LOOK.saturating_mul(10)
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = ended.changed() => {}
+        }
+    }
+}
+
+/// Sends notices that are due, until the service ends.
+async fn send(herald: Herald, mut ended: watch::Receiver<bool>) {
+    while !*ended.borrow() {
+        let wait = match herald.work().await {
+            Ok(Some(_)) => continue,
+            Ok(None) => LOOK.saturating_mul(10),
+            Err(error) => {
+                warn!(error = setup::whole(&error), "notices cannot be sent");
                 LOOK.saturating_mul(10)
             }
         };

@@ -1,6 +1,6 @@
 //! `amend tickets`: tickets wherever they stand, the tracker that Amend brings with it, what the rules would open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use amend_domain::{
     ids::TicketId,
@@ -39,7 +39,9 @@ pub async fn run(
 }
 
 async fn list(all: bool, limit: u32, config: &Config, output: Output) -> Result<Exit, Failure> {
-    let rows = rows(all, limit, &setup::existing_store(config).await?).await?;
+    let mut rows = rows(all, &setup::existing_store(config).await?).await?;
+    let count = rows.len();
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     if output.format() == Format::Json {
         output.json(&rows)?;
         return Ok(Exit::Ok);
@@ -49,6 +51,9 @@ async fn list(all: bool, limit: u32, config: &Config, output: Output) -> Result<
         return Ok(Exit::Ok);
     }
     table(&rows, output);
+    if count > rows.len() {
+        output.note(&format!("{} of {}, due first; `--limit` shows more", rows.len(), counted(count, "ticket")));
+    }
     Ok(Exit::Ok)
 }
 
@@ -67,11 +72,14 @@ pub(super) struct Row {
     problems: usize,
 }
 
+/// More tickets than that are not looked through.
+const MOST: u32 = 100_000;
+
 /// The tickets, wherever they stand; what is due first comes first.
-pub(super) async fn rows(all: bool, limit: u32, store: &Database) -> Result<Vec<Row>, Failure> {
-    let local = store.local_tickets(None, limit).await?;
+pub(super) async fn rows(all: bool, store: &Database) -> Result<Vec<Row>, Failure> {
+    let local = store.local_tickets(None, MOST).await?;
     let mut rows: Vec<Row> = Vec::new();
-    for ticket in store.tickets(limit).await? {
+    for ticket in store.tickets(MOST).await? {
         let entry = ticket.told.entry.as_ref();
         // What people did in another tracker is known when something is said there next.
         let here = local.iter().find(|one| one.id == ticket.id).map(|one| one.open);
@@ -103,8 +111,10 @@ pub(super) fn table(rows: &[Row], output: Output) {
         .iter()
         .map(|row| {
             let (state, tone) = if row.open { ("open", Tone::Warn) } else { ("closed", Tone::Good) };
-            let key = row.key.as_deref().unwrap_or("(not told)");
-            let place = if *row.tracker == *LOCAL { format!("#{key}") } else { format!("{key} ({})", row.tracker) };
+            // What was not told yet has no other name.
+            let key = row.key.as_deref().unwrap_or(row.id.as_str());
+            let local = *row.tracker == *LOCAL && row.key.is_some();
+            let place = if local { format!("#{key}") } else { format!("{key} ({})", row.tracker) };
             vec![
                 (place, Tone::Plain),
                 (state.to_owned(), tone),
@@ -143,16 +153,37 @@ fn missing(name: &str) -> Failure {
     Failure::new(format!("there is no ticket `{name}`"), None, Some("`amend tickets --all` lists them"))
 }
 
+/// Whether a ticket is called that: `#1`, `SEC-12`, `SEC-12 (sec)`, `t-…`.
+fn is_called(ticket: &Ticket, name: &str) -> bool {
+    let key = ticket.told.entry.as_ref().map_or(ticket.id.as_str(), |entry| &entry.key);
+    let (plain, tracker) = match name.strip_suffix(')').and_then(|rest| rest.rsplit_once(" (")) {
+        Some((plain, tracker)) => (plain, Some(tracker)),
+        None => match name.strip_prefix('#') {
+            Some(number) => (number, Some(LOCAL)),
+            None => (name, None),
+        },
+    };
+    let named = ticket.id.as_str() == plain || key.eq_ignore_ascii_case(plain);
+    named && tracker.is_none_or(|tracker| *ticket.tracker == *tracker)
+}
+
 async fn show(name: &str, config: &Config, output: Output) -> Result<Exit, Failure> {
     let store = setup::existing_store(config).await?;
-    if let Some(ticket) = one(name, &store).await? {
-        return show_local(&ticket, output);
-    }
-    let all = store.tickets(10_000).await?;
-    let named = |ticket: &&Ticket| {
-        ticket.id.as_str() == name || ticket.told.entry.as_ref().is_some_and(|entry| *entry.key == *name)
+    let all = store.tickets(MOST).await?;
+    let found: Vec<&Ticket> = all.iter().filter(|ticket| is_called(ticket, name)).collect();
+    let ticket = match found.as_slice() {
+        [] => return Err(missing(name)),
+        [one] => *one,
+        several => {
+            let names: Vec<String> = several.iter().map(|ticket| ticket.id.to_string()).collect();
+            let hint = format!("name one of {}, or its tracker, too: `{name} (TRACKER)`", names.join(", "));
+            let message = format!("`{name}` is the name of {} tickets", several.len());
+            return Err(Failure::new(message, None, Some(&hint)));
+        }
     };
-    let ticket = all.iter().find(named).ok_or_else(|| missing(name))?;
+    if let Some(local) = store.local_ticket(&ticket.id).await? {
+        return show_local(&local, output);
+    }
     if output.format() == Format::Json {
         output.json(ticket)?;
         return Ok(Exit::Ok);
@@ -211,7 +242,7 @@ async fn note(name: &str, what: &str, text: &str, config: &Config, output: Outpu
     }
     let by = config.who.name().into();
     let note = Note { at: setup::now(), by, what: what.into(), text: text.into(), id: None };
-    let kept = store.note_local_ticket(&ticket.id, note, Some(open)).await?;
+    let kept = store.note_local_ticket(&ticket.id, note, (what != "comment").then_some(open)).await?;
     let kept = kept.ok_or_else(|| Failure::new(format!("there is no ticket `{name}` any more"), None, None))?;
     match output.format() {
         Format::Json => output.json(&kept)?,
@@ -223,44 +254,71 @@ async fn note(name: &str, what: &str, text: &str, config: &Config, output: Outpu
     Ok(Exit::Ok)
 }
 
-/// What the current rules would open, by rule.
+/// What the current rules would open, by rule: for what may be worked on, and for what waits in the backlog, too.
 async fn preview(config: &Config, output: Output) -> Result<Exit, Failure> {
     let store = setup::existing_store(config).await?;
     let open = store.problems(&Filter { open: Some(true), ..Filter::default() }).await?;
-    let mut tickets: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    let mut rules: BTreeMap<String, Preview> = BTreeMap::new();
     for problem in open.iter().filter(|problem| problem.decision.ticket) {
         let decisions = store.decisions(problem.id.as_str()).await?;
         let category = decisions.iter().find_map(|one| one.assessment.recommendation.category.as_deref());
         let id = TicketId::new(&problem.tenant, "preview", &About::of(problem, category));
         let rule = problem.decision.rule.as_ref().map_or_else(String::new, ToString::to_string);
-        let count = tickets.entry(rule).or_default().entry(id.to_string()).or_default();
-        *count = count.saturating_add(1);
+        let preview = rules.entry(rule).or_default();
+        match problem.wants_ticket() {
+            true => {
+                preview.tickets.insert(id.clone());
+                preview.problems = preview.problems.saturating_add(1);
+            }
+            false => preview.waiting = preview.waiting.saturating_add(1),
+        }
+        preview.all.insert(id);
     }
-    let rows: Vec<(String, usize, u64)> =
-        tickets.into_iter().map(|(rule, tickets)| (rule, tickets.len(), tickets.values().sum())).collect();
     if output.format() == Format::Json {
-        let rows: Vec<_> = rows
+        let rows: Vec<_> = rules
             .iter()
-            .map(|(rule, tickets, problems)| json!({ "rule": rule, "tickets": tickets, "problems": problems }))
+            .map(|(rule, one)| {
+                json!({
+                    "rule": rule, "tickets": one.tickets.len(), "problems": one.problems,
+                    "in_backlog": one.waiting, "tickets_if_released": one.all.len(),
+                })
+            })
             .collect();
         output.json(&rows)?;
         return Ok(Exit::Ok);
     }
-    if rows.is_empty() {
+    if rules.is_empty() {
         output.say("no rule asks for a ticket about anything that is there");
         return Ok(Exit::Ok);
     }
-    let lines: Vec<_> = rows
+    let lines: Vec<_> = rules
         .iter()
-        .map(|(rule, tickets, problems)| {
-            vec![(rule.clone(), Tone::Plain), (tickets.to_string(), Tone::Plain), (problems.to_string(), Tone::Plain)]
+        .map(|(rule, one)| {
+            let numbers = [one.tickets.len(), one.problems, one.waiting, one.all.len()];
+            let numbers = numbers.map(|number| (number.to_string(), Tone::Plain));
+            std::iter::once((rule.clone(), Tone::Plain)).chain(numbers).collect()
         })
         .collect();
-    output.table(&[("rule", 12, 40), ("tickets", 8, 10), ("problems", 8, 10)], &lines);
-    let all: usize = rows.iter().map(|(_, tickets, _)| tickets).sum();
-    output.note(&format!(
-        "{} for all that is open now, before budgets; none for what waits in the backlog",
-        counted(all, "ticket")
-    ));
+    output.table(
+        &[
+            ("rule", 12, 40),
+            ("tickets", 9, 10),
+            ("problems", 10, 10),
+            ("in backlog", 12, 12),
+            ("tickets if released", 12, 20),
+        ],
+        &lines,
+    );
+    let all: usize = rules.values().map(|one| one.tickets.len()).sum();
+    output.note(&format!("{} for all that is open now, before budgets", counted(all, "ticket")));
     Ok(Exit::Ok)
+}
+
+/// What a rule would open.
+#[derive(Default)]
+struct Preview {
+    tickets: BTreeSet<TicketId>,
+    problems: usize,
+    waiting: usize,
+    all: BTreeSet<TicketId>,
 }

@@ -42,6 +42,15 @@ pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
         };
         *count = count.saturating_add(1);
     }
+    let herald = setup::herald(config).await?;
+    while let Some((_, after)) = herald.work().await? {
+        let count = match after {
+            After::Parked { .. } => &mut parked,
+            After::Again { .. } => &mut later,
+            _ => &mut done,
+        };
+        *count = count.saturating_add(1);
+    }
     let ending = fixer.remind_of_exemptions().await?;
     // What was done is said in any case.
     let noted = note_head(&fixer, config).await;
@@ -66,7 +75,7 @@ pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
                 .toned(Tone::Warn, &format!("everything is stopped by {} ({}): nothing was done", stop.by, stop.why)),
         );
     } else if config.remediate.most.is_none() {
-        output.note("nothing is done by itself: `remediate.most` is off");
+        output.note("nothing is fixed by itself: `remediate.most` is off");
     }
     output.say(&format!(
         "{} done, {later} put off, {parked} parked",

@@ -43,7 +43,7 @@ fn tickets_are_listed_shown_and_answered() {
     assert!(code(&none) == 1 && text(&none.stderr).contains("there is no store"), "{}", text(&none.stderr));
     report(&place, "st1", "Unhealthy", "2026-11-18T07:41:09Z", &[]);
     let preview = text(&place.amend(&["tickets", "preview", "--format", "plain"]).stdout);
-    assert_eq!(preview.lines().nth(1), Some("all\t1\t1"), "{preview}");
+    assert_eq!(preview.lines().nth(1), Some("all\t1\t1\t0\t1"), "{preview}");
     let listed: Value =
         serde_json::from_str(&text(&place.amend(&["tickets", "--format", "json"]).stdout)).expect("JSON");
     assert_eq!((&listed[0]["key"], &listed[0]["open"], &listed[0]["problems"]), (&json!("1"), &json!(true), &json!(1)));
@@ -94,7 +94,7 @@ fn a_connector_is_set_up_tried_and_used() {
         Served::trackers().ask(&command)["ok"].clone()
     };
     assert_eq!(ask(json!({ "do": "tickets" })), json!([]), "nothing was written");
-    for said in ["✓ opened SEC-1", "✓ opened SEC-1 again"] {
+    for said in ["✓ opened SEC-1", "✓ opened SEC-2"] {
         let tried = place.amend_in(&["connect", "test", "sec", "--open"], "", &token);
         let all = text(&tried.stdout);
         assert!(code(&tried) == 0 && all.contains(said) && all.contains("✓ closed it"), "{all}");
@@ -111,10 +111,47 @@ fn a_connector_is_set_up_tried_and_used() {
             .expect("JSON");
     assert_eq!(
         (&listed[0]["tracker"], &listed[0]["key"], &listed[0]["open"]),
-        (&json!("sec"), &json!("SEC-2"), &json!(true))
+        (&json!("sec"), &json!("SEC-3"), &json!(true))
     );
-    let shown = text(&place.amend_in(&["tickets", "show", "SEC-2"], "", &token).stdout);
-    assert!(shown.contains("/browse/SEC-2") && shown.contains("st1"), "{shown}");
-    assert_eq!(ask(json!({ "do": "tickets" }))[1]["open"], true);
+    let shown = text(&place.amend_in(&["tickets", "show", "SEC-3"], "", &token).stdout);
+    assert!(shown.contains("/browse/SEC-3") && shown.contains("st1"), "{shown}");
+    assert_eq!(ask(json!({ "do": "tickets" }))[2]["open"], true);
     assert_eq!(Served::trackers().ask(&json!({ "do": "wrong" }))["ok"], json!([]));
+}
+
+#[test]
+fn what_owners_have_to_do_is_listed_written_and_mailed() {
+    let smtp = &Served::trackers().hello["smtp"];
+    let place = place(&format!(
+        "notices: {{ mail: {{ url: 'smtp://127.0.0.1:{smtp}', from: amend@northwind.example }}, digest: '0 8 * * MON UTC' }}\n"
+    ));
+    assert_eq!(code(&place.amend(&["digest"])), 1, "there is no store");
+    report(&place, "st1", "Unhealthy", "2026-11-18T07:41:09Z", &[]);
+    let listed = text(&place.amend(&["digest", "--format", "plain"]).stdout);
+    assert_eq!(listed.lines().nth(1), Some("ann@example.org\t0\t1\t0\t"), "{listed}");
+    let written = text(&place.amend(&["digest", "--out", "mails"]).stdout);
+    assert_eq!(written.trim(), "mails/ann@example.org.html");
+    let page = std::fs::read_to_string(place.folder.path().join("mails/ann@example.org.html")).expect("a page");
+    assert!(page.contains("1 finding is open, 1 due within a week") && page.contains("#1"), "{page}");
+    for (arguments, status, said) in [
+        (vec!["digest", "--owner", "bob@example.org"], 1, "bob@example.org owns nothing that is open"),
+        (vec!["digest", "--send"], 2, "--owner"),
+        (vec!["digest", "--owner", "ann@example.org", "--send"], 0, "sent to ann@example.org"),
+    ] {
+        let done = place.amend(&arguments);
+        let all = format!("{}{}", text(&done.stdout), text(&done.stderr));
+        assert!(code(&done) == status && all.contains(said), "{arguments:?}: {all}");
+    }
+    let mails = Served::trackers().ask(&json!({ "do": "mails", "to": "ann@example.org" }));
+    assert_eq!(mails["ok"][0]["subject"], "Amend: 1 finding is open, 1 due within a week");
+    place.write(
+        "amend.yaml",
+        "version: 1\nrules: rules.yaml\nnotices: { digest: '0 8 * * MON', mail: { url: 'http://x', from: x } }\n",
+    );
+    let wrong = place.amend(&["digest"]);
+    let said = text(&wrong.stderr);
+    assert!(
+        code(&wrong) == 3 && said.contains("is no time that comes again") && said.contains("is no address of mail"),
+        "{said}"
+    );
 }

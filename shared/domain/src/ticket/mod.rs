@@ -300,6 +300,10 @@ pub enum Step {
     /// Nothing: what stands there is noted. It was opened at a time that was not kept, or somebody closed it or
     /// opened it again.
     Adopt,
+    /// Nothing: it is noted that it is not there any more. Somebody deleted it, or closed it for good.
+    Gone,
+    /// Nothing: what became of its problems is noted, as it is no news there.
+    Same,
     /// To change it.
     Change(Change),
 }
@@ -316,16 +320,18 @@ pub struct Change {
 }
 
 impl Step {
-    /// Its word, for the audit trail.
+    /// Its word, for the audit trail; nothing, where it does not belong there.
     #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
+    pub fn word(&self) -> Option<&'static str> {
+        Some(match self {
             Self::Open => "ticket.opened",
             Self::Adopt => "ticket.found",
+            Self::Gone => "ticket.gone",
+            Self::Same => return None,
             Self::Change(Change { open: None, .. }) => "ticket.commented",
             Self::Change(Change { open: Some(true), .. }) => "ticket.reopened",
             Self::Change(Change { open: Some(false), .. }) => "ticket.closed",
-        }
+        })
     }
 }
 
@@ -366,15 +372,24 @@ impl Ticket {
     /// What to tell its tracker, in which `seen` stands under its key.
     #[must_use]
     pub fn next(&self, seen: Option<&Entry>) -> Option<Step> {
-        let Some(entry) = seen else {
-            let wanted = match self.told.entry {
-                None => self.is_open(),
-                // Somebody deleted it: what came back is news.
-                Some(_) => self.fresh().next().is_some(),
+        let same = || (self.told.members != self.members).then_some(Step::Same);
+        let Some(told) = &self.told.entry else {
+            return match seen {
+                None => self.is_open().then_some(Step::Open),
+                Some(_) => Some(Step::Adopt),
             };
-            return wanted.then_some(Step::Open);
         };
-        let Some(told) = &self.told.entry else { return Some(Step::Adopt) };
+        let Some(entry) = seen else {
+            return match (told.open, self.fresh().next()) {
+                // Somebody deleted it, or closed it for good.
+                (true, _) => Some(Step::Gone),
+                (false, Some(_)) => Some(Step::Open),
+                (false, None) => same(),
+            };
+        };
+        if entry.open != told.open {
+            return Some(Step::Adopt);
+        }
         let change = if entry.open {
             // What somebody opened again after us is theirs.
             let ours = self.told.members.is_empty() || self.told.members.values().any(Member::is_open);
@@ -387,7 +402,7 @@ impl Ticket {
         };
         match change {
             Some((text, open)) => Some(Step::Change(Change { id: self.step_name(), text, open })),
-            None => (entry.open != told.open).then_some(Step::Adopt),
+            None => same(),
         }
     }
 
@@ -397,18 +412,33 @@ impl Ticket {
         format!("{}.{}", self.id, self.told.revision.saturating_add(1))
     }
 
-    /// Notes that its tracker is about to be told.
-    pub fn begin(&mut self, now: Timestamp) {
+    /// Notes that its tracker is about to be told: of all of its problems, where it is to be opened.
+    pub fn begin(&mut self, step: &Step, now: Timestamp) {
         self.told.telling = Some(now);
+        if *step == Step::Open {
+            self.told.members.clone_from(&self.members);
+        }
     }
 
-    /// Notes what stands there now, whoever did that.
-    pub fn adopt(&mut self, entry: Entry, now: Timestamp) {
-        // What it says of problems is not known where it was opened at a time that was not kept.
-        let opened = self.told.entry.is_none() && entry.open;
-        self.tell(entry, now);
-        if opened {
+    /// Notes that its tracker was told nothing: it refused.
+    pub fn refused(&mut self) {
+        self.told.telling = None;
+        if self.told.entry.is_none() {
             self.told.members.clear();
+        }
+    }
+
+    /// Notes what stands there now, whoever did that. What was told of problems stays as it is.
+    pub fn adopt(&mut self, entry: Entry, now: Timestamp) {
+        let members = std::mem::take(&mut self.told.members);
+        self.tell(entry, now);
+        self.told.members = members;
+    }
+
+    /// Notes that nothing stands there any more.
+    pub fn is_gone(&mut self, now: Timestamp) {
+        if let Some(entry) = self.told.entry.clone() {
+            self.adopt(Entry { open: false, ..entry }, now);
         }
     }
 
@@ -459,7 +489,10 @@ impl Ticket {
                 let _ = write!(text, "{gap}{}", listed(title, &lines));
             }
         };
-        add("Also there:", self.fresh().map(line).collect());
+        // What went away and came back before that was told is there as before.
+        let told = |id: &ProblemId| self.told.members.get(id).is_some_and(Member::is_open);
+        let also = self.members.iter().filter(|(id, member)| member.is_open() && !told(id));
+        add("Also there:", also.map(|(_, member)| line(member)).collect());
         let (mut gone, mut later) = (Vec::new(), Vec::new());
         for (id, told) in &self.told.members {
             let Some(now) = self.members.get(id) else { continue };
@@ -476,6 +509,22 @@ impl Ticket {
         add("Due on another day:", later);
         (!text.is_empty()).then_some(text)
     }
+
+    /// The members of [`Ticket::facts`].
+    pub const FACTS: &'static [&'static str] = &[
+        "id",
+        "title",
+        "owner",
+        "rule",
+        "tenant",
+        "cloud",
+        "account",
+        "due",
+        "risk",
+        "severity",
+        "count",
+        "resources",
+    ];
 
     /// What expressions in a connector's configuration can ask of it.
     #[must_use]

@@ -43,14 +43,14 @@ impl To {
         }
     }
 
-    /// Where it is.
+    /// Where it is. Of a webhook only the host: the rest of its address may be a secret.
     #[must_use]
-    pub fn url(&self) -> &str {
+    pub fn place(&self) -> &str {
         match self {
             Self::Jira(settings) => &settings.url,
             Self::ServiceNow(settings) => &settings.url,
             Self::GitHub(settings) => &settings.url,
-            Self::Webhook(settings) => &settings.url,
+            Self::Webhook(settings) => amend_connect::host_of(&settings.url).unwrap_or_default(),
         }
     }
 }
@@ -161,7 +161,13 @@ fn needed(reader: &mut Reader, path: &str, member: &str) -> Option<String> {
 fn secret(reader: &mut Reader, path: &str, member: &str) -> Option<Secret> {
     let text = needed(reader, path, member)?;
     reader.show_as("(not shown)".into());
-    Some(Secret::new(text))
+    let secret = Secret::new(text);
+    if !secret.is_plain() {
+        let name = format!("{path}.{member}");
+        reader.wrong_at(&name, "it holds a line break, or a letter that no token has", "take it from its source again");
+        return None;
+    }
+    Some(secret)
 }
 
 fn address(reader: &mut Reader, path: &str, usual: Option<&str>) -> Option<String> {
@@ -169,7 +175,17 @@ fn address(reader: &mut Reader, path: &str, usual: Option<&str>) -> Option<Strin
         Some(usual) => reader.text(&format!("{path}.url")).unwrap_or_else(|| usual.to_owned()),
         None => needed(reader, path, "url")?,
     };
-    match amend_connect::host_of(&url) {
+    let is_base = !path.ends_with("webhook");
+    let host = amend_connect::host_of(&url).and_then(|host| match url.contains(['?', '#']) && is_base {
+        true => Err("an address ends before `?` and `#`".to_owned()),
+        false => Ok(host),
+    });
+    if !is_base && let Ok(host) = &host {
+        // The rest may be a secret, as with many services.
+        let scheme = url.split("://").next().unwrap_or_default();
+        reader.show_as(format!("{scheme}://{host}/…"));
+    }
+    match host {
         Ok(_) => Some(url),
         Err(why) => {
             let hint = "write it as `https://host`; without TLS only this machine is reached";
@@ -185,7 +201,7 @@ fn fields(reader: &mut Reader, path: &str) -> Fields {
     let entries = node.and_then(|node| node.get("fields")).map(Node::entries).unwrap_or_default().to_vec();
     for (name, value) in &entries {
         if let Err(message) = fields.add(&reader.mistakes.text(name), value.to_json()) {
-            let hint = "an expression over `ticket`: `=ticket.due`; docs/tickets.md lists its members";
+            let hint = "an expression over `ticket`: `=ticket.due`; docs/connectors lists its members";
             reader.mistakes.error(value, message, Some(hint.into()));
         }
     }
@@ -224,7 +240,18 @@ pub(super) fn routes(reader: &mut Reader, connectors: &[Connector]) -> (Routes, 
             _ => None,
         });
         let accounts = node.get("account").map(|node| reader.mistakes.texts(Some(node))).unwrap_or_default();
+        // As lists show them, too: `/subscriptions/…`, `aws:…`, `gcp:…`.
+        let native = |text: &String| text.trim().rsplit(['/', ':']).next().unwrap_or_default().to_owned();
+        let accounts: Vec<String> = accounts.iter().map(native).collect();
         let owners = node.get("owner").map(|node| reader.mistakes.texts(Some(node))).unwrap_or_default();
+        for member in ["account", "owner"] {
+            let node = node.get(member).unwrap_or(node);
+            let all = if member == "account" { &accounts } else { &owners };
+            if all.iter().any(|text| text.trim().is_empty()) {
+                let hint = Some("leave it out where any will do".to_owned());
+                reader.mistakes.error(node, format!("an empty `{member}` fits nothing"), hint);
+            }
+        }
         let owners = owners.iter().map(|text| Pattern::new(text)).collect();
         list.push(Route { cloud, accounts, owners, to });
     }

@@ -305,6 +305,33 @@ static WEBHOOK: Shape = Shape {
     ],
 };
 
+static MAIL: Shape = Shape {
+    name: "mail",
+    fields: &[
+        may(
+            "url",
+            Kind::Text,
+            "The server: `smtp://host:587` (STARTTLS) or `smtps://host`; without TLS this machine alone.",
+        ),
+        may("user", Kind::Text, "The user."),
+        may("password", Kind::Text, "Their password; best from the environment."),
+        may("from", Kind::Text, "Whom mails are from: `Amend <amend@example.org>`."),
+    ],
+};
+
+static NOTICES: Shape = Shape {
+    name: "notices",
+    fields: &[
+        may("mail", Kind::Map(&MAIL), "How mail is sent."),
+        may(
+            "digest",
+            Kind::Text,
+            "When owners get a mail about all that is open, as cron with a time zone: `0 8 * * MON Europe/Vienna`; never, if absent.",
+        ),
+        may("orphans", Kind::Text, "Who gets what nobody owns, or an owner without an address."),
+    ],
+};
+
 /// A connector: one of these.
 pub(super) static CONNECTOR: Shape = Shape {
     name: "a connector",
@@ -372,6 +399,7 @@ pub(super) static FILE: Shape = Shape {
         may("clouds", Kind::Map(&CLOUDS), "How the clouds are reached."),
         may("connect", Kind::Table(&Kind::Map(&CONNECTOR)), "Trackers of other makers, each by a name of its own."),
         may("tickets", Kind::Map(&TICKETS), "Where tickets go, and how many."),
+        may("notices", Kind::Map(&NOTICES), "What people are told."),
         may("store", Kind::Map(&STORE), "Where Amend remembers."),
         may(
             "source_of_truth",
@@ -426,6 +454,12 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("clouds.azure.dangerous_endpoint", "(none)"),
     ("clouds.gcp.impersonate", "(none)"),
     ("clouds.gcp.dangerous_endpoint", "(none)"),
+    ("notices.digest", "(never)"),
+    ("notices.orphans", "(nobody)"),
+    ("notices.mail.url", "(none)"),
+    ("notices.mail.user", "(none)"),
+    ("notices.mail.password", "(none)"),
+    ("notices.mail.from", "(none)"),
     ("tickets.to", "local"),
     ("tickets.per_owner", "20"),
     ("tickets.per_rule", "200"),

@@ -4,6 +4,7 @@
 
 pub mod connectors;
 mod members;
+mod notices;
 mod reader;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use serde::Serialize;
 use self::{connectors::Connector, reader::Reader};
 use crate::{
     PipelineError, fixer, guard,
+    notices::Times,
     people::{People, Person},
     tickets::Routes,
 };
@@ -80,6 +82,10 @@ pub struct Config {
     pub log_level: String,
     /// Whether the log is JSON.
     pub log_json: bool,
+    /// How mail is sent.
+    pub mail: Option<amend_connect::mail::Settings>,
+    /// When notices are sent, and to whom.
+    pub notices: Times,
     /// The connectors.
     pub connectors: Vec<Connector>,
     /// Where tickets go.
@@ -134,6 +140,7 @@ pub fn load(
     config.fix_folder = reader.text("fixes.folder").map(|path| folder.join(path));
     config.fix_digest = reader.text("fixes.digest");
     config.read_clouds(&mut reader);
+    (config.mail, config.notices) = notices::read(&mut reader);
     config.connectors = connectors::read(&mut reader);
     (config.routes, config.tickets) = connectors::routes(&mut reader, &config.connectors);
     config.store = store(&mut reader, folder);
@@ -193,6 +200,8 @@ impl Config {
             cloud_event_origins: Vec::new(),
             log_level: "warn".into(),
             log_json: false,
+            mail: None,
+            notices: Times::default(),
             connectors: Vec::new(),
             routes: Routes::default(),
             tickets: Budget::default(),

@@ -199,6 +199,11 @@ impl Reader {
 
     /// Says that something is wrong, at a path of the file; at the part of it that is there, else.
     pub fn wrong_at(&mut self, path: &str, message: &str, hint: &str) {
+        if let Some(one) = self.overrides.iter().find(|one| one.path == path) {
+            let variable = one.variable.clone();
+            self.found.extend(in_environment(&variable, message.to_owned(), hint));
+            return;
+        }
         let mut node = &self.root;
         for part in path.split('.') {
             let Some(below) = node.get(part) else { break };

@@ -5,7 +5,11 @@ mod details;
 mod routes;
 mod steps;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use amend_catalog::Catalogue;
 use amend_connect::{Tracker, TrackerError};
@@ -34,7 +38,7 @@ const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(15);
 /// So long a tracker is left alone at most, whatever it asks for.
 const LONGEST_ASKED: SignedDuration = SignedDuration::from_hours(6);
 /// What still has more to say after so many steps is looked at again later.
-const MOST_STEPS: usize = 4;
+const MOST_STEPS: usize = 8;
 
 /// Whoever files problems in tickets, and tells trackers of them.
 #[derive(Clone)]
@@ -48,6 +52,8 @@ pub struct Desk {
     catalogue: Arc<Catalogue>,
     clock: Arc<dyn Clock>,
     holder: Arc<str>,
+    /// Trackers that want to be left alone, and until when.
+    quiet: Arc<Mutex<BTreeMap<String, Timestamp>>>,
 }
 
 impl Desk {
@@ -63,7 +69,17 @@ impl Desk {
     ) -> Self {
         let holder = ids.next(clock.now()).into();
         let trackers = Arc::new(trackers);
-        Self { store, tickets, trackers, routes: Arc::default(), budget: Budget::default(), catalogue, clock, holder }
+        Self {
+            store,
+            tickets,
+            trackers,
+            routes: Arc::default(),
+            budget: Budget::default(),
+            catalogue,
+            clock,
+            holder,
+            quiet: Arc::default(),
+        }
     }
 
     /// With new tickets going there.
@@ -127,6 +143,10 @@ impl Desk {
                 return Ok(Some(After::Done));
             };
             let tracker = self.tracker(&ticket.tracker)?;
+            if let Some(at) = self.left_alone(&ticket.tracker) {
+                let why = format!("{} wants to be left alone until then", ticket.tracker);
+                return Ok(Some(After::Again { at, why }));
+            }
             let seen = within(&ticket, tracker.find(&ticket)).await?;
             let Some(step) = ticket.next(seen.as_ref()) else {
                 self.tickets.end_telling(lease, &ticket.id, wanted, self.clock.now()).await?;
@@ -137,27 +157,58 @@ impl Desk {
             if let (Step::Open, Some(at)) = (&step, found_by)
                 && at > now
             {
-                // It may stand there already, and not be found yet.
-                return Ok(Some(After::Later { at }));
+                let why = format!("{} may have opened it already, and does not find it yet", ticket.tracker);
+                return Ok(Some(After::Again { at, why }));
             }
             // INVARIANT: whoever has lost the lease tells nothing.
             self.tickets.renew(lease, add(now, LEASE)).await?;
-            if step == Step::Adopt {
-                ticket.adopt(seen.ok_or(StoreError::Overtaken { id: work.subject.clone() })?, now);
-            } else {
-                if ticket.told.telling.is_none() {
-                    let mut begun = ticket.clone();
-                    begun.begin(now);
-                    self.tickets.begin_telling(&begun).await?;
+            match (&step, seen) {
+                (Step::Adopt, Some(entry)) => ticket.adopt(entry, now),
+                (Step::Gone | Step::Adopt, _) => ticket.is_gone(now),
+                (Step::Same, seen) => match seen.or_else(|| ticket.told.entry.clone()) {
+                    Some(entry) => ticket.tell(entry, now),
+                    None => ticket.is_gone(now),
+                },
+                (step, seen) => {
+                    if *step == Step::Open || ticket.told.telling.is_none() {
+                        let mut begun = ticket.clone();
+                        begun.begin(step, now);
+                        self.tickets.begin_telling(&begun).await?;
+                    }
+                    match self.take(&**tracker, &ticket, seen.as_ref(), step, now).await {
+                        Ok(entry) => ticket.tell(entry, now),
+                        Err(error) => return Err(self.not_told(ticket, step, error).await?),
+                    }
                 }
-                let entry = self.take(&**tracker, &ticket, seen.as_ref(), &step, now).await?;
-                ticket.tell(entry, now);
             }
             let entry = ticket.told.entry.as_ref().map_or("", |entry| &entry.key);
-            info!(ticket = %ticket.id, tracker = &*ticket.tracker, entry, step = step.word(), "ticket");
+            info!(ticket = %ticket.id, tracker = &*ticket.tracker, entry, step = ?step.word(), "ticket");
             self.tickets.keep_told(&ticket, step.word(), now).await?;
         }
         Ok(Some(After::Later { at: add(self.clock.now(), LEASE) }))
+    }
+
+    /// Notes what follows from a tracker that was not told. Returns why.
+    async fn not_told(
+        &self,
+        mut ticket: Ticket,
+        step: &Step,
+        error: PipelineError,
+    ) -> Result<PipelineError, PipelineError> {
+        let said_no =
+            matches!(error, PipelineError::Tracker(TrackerError::Refused { .. } | TrackerError::Denied { .. }));
+        if said_no && *step == Step::Open {
+            // Nothing was opened: there is nothing to wait for.
+            ticket.refused();
+            self.tickets.begin_telling(&ticket).await?;
+        }
+        Ok(error)
+    }
+
+    /// Until when a tracker wants to be left alone.
+    fn left_alone(&self, tracker: &str) -> Option<Timestamp> {
+        let quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        quiet.get(tracker).copied().filter(|until| *until > self.clock.now())
     }
 
     /// Takes a step with a tracker.
@@ -186,7 +237,12 @@ impl Desk {
                 let doublings = work.attempts.saturating_sub(1).min(8);
                 let wait =
                     FIRST_WAIT.saturating_mul(1_i32.checked_shl(doublings).unwrap_or(i32::MAX)).min(LONGEST_WAIT);
-                let wait = tracker.wait().map_or(wait, |asked| asked.max(wait).min(LONGEST_ASKED));
+                let wait = tracker.wait().map_or(wait, |asked| {
+                    let asked = asked.min(LONGEST_ASKED);
+                    let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+                    quiet.insert(tracker.tracker().to_owned(), add(now, asked));
+                    asked.max(wait)
+                });
                 warn!(work = work.key, why = %error, "work did not get on");
                 After::Again { at: add(now, wait), why: error.to_string() }
             }

@@ -1,0 +1,62 @@
+//! Notices: `notices` of amend.yaml.
+
+use amend_connect::{Mailer, Secret, mail};
+
+use super::reader::Reader;
+use crate::notices::Times;
+
+/// How mail is sent, and when what is.
+pub(super) fn read(reader: &mut Reader) -> (Option<mail::Settings>, Times) {
+    let cron = |text: &str| match cronexpr::parse_crontab(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(format!("`{text}` is no time that comes again")),
+    };
+    let hint = "five fields and a time zone: `0 8 * * MON Europe/Vienna`";
+    let digest = reader.parse("notices.digest", hint, cron);
+    let address =
+        |text: &str| if text.contains('@') { Ok(text.to_owned()) } else { Err(format!("`{text}` is no address")) };
+    let orphans = reader.parse("notices.orphans", "write it as `desk@example.org`", address);
+    let url = reader.text("notices.mail.url");
+    let user = reader.text("notices.mail.user");
+    let password = reader.text("notices.mail.password").map(Secret::new);
+    if password.is_some() {
+        reader.show_as("(not shown)".into());
+    }
+    let from = reader.text("notices.mail.from");
+    let times = Times { digest, orphans };
+    let settings = match (url, from) {
+        (Some(url), Some(from)) => Some(mail::Settings { url, user, password, from }),
+        (None, None) => None,
+        (Some(_), None) => {
+            reader.error_at(
+                "notices.mail.url",
+                "`notices.mail` lacks `from`",
+                "whom mails are from: `amend@example.org`",
+            );
+            None
+        }
+        (None, Some(_)) => {
+            reader.error_at(
+                "notices.mail.from",
+                "`notices.mail` lacks `url`",
+                "write it as `smtp://host:587` or `smtps://host`",
+            );
+            None
+        }
+    };
+    if let Some(settings) = &settings {
+        if settings.user.is_some() != settings.password.is_some() {
+            let hint = "the password best as AMEND__NOTICES__MAIL__PASSWORD";
+            reader.error_at("notices.mail.url", "a user and a password go together", hint);
+        } else if let Err(why) = Mailer::new(settings) {
+            reader.error_at(
+                "notices.mail.url",
+                &why,
+                "`smtp://host:587` (STARTTLS) or `smtps://host`, and `from: amend@example.org`",
+            );
+        }
+    } else if times.digest.is_some() {
+        reader.error_at("notices.digest", "nobody sends mail", "name the server under `notices.mail`");
+    }
+    (settings, times)
+}
