@@ -292,6 +292,22 @@ async fn the_steps_of_the_source_become_markdown_without_harm() {
     }
 }
 
+/// A rule has a budget, too, whoever owns what it governs.
+#[tokio::test]
+async fn a_rule_opens_no_more_than_its_budget() {
+    let filing = filing(RULES).await;
+    let desk = filing.desk.clone().with_budget(Budget { per_owner: 100, per_rule: 3 });
+    for n in 0..8 {
+        let export = Export { risk: Some("Critical".into()), ..account(&format!("st{n}")) };
+        filing.report(&export, "Unhealthy", "2026-11-20T11:00:00Z").await;
+    }
+    while desk.work().await.expect("the store answers").is_some() {}
+    let mut all = filing.all().await;
+    all.sort_by_key(|ticket| ticket.number);
+    assert_eq!(all.len(), 4);
+    assert!(all.iter().any(|one| &*one.title == "More findings of 2026-11-20 for all"), "{all:?}");
+}
+
 /// A problem whose owner is known later, or is another one now, is theirs: in a ticket of theirs.
 #[tokio::test]
 async fn what_has_another_owner_moves_to_a_ticket_of_theirs() {

@@ -360,6 +360,65 @@ fn problem_of(export: &Export) -> amend_domain::Problem {
     })
 }
 
+/// A tracker that did what it was asked, and whose answer was lost, does it once.
+#[tokio::test]
+async fn what_was_done_without_an_answer_is_not_done_again() {
+    for (kind, method, path) in [
+        ("jira", "POST", "/issue$"),
+        ("jira", "POST", "/comment$"),
+        ("jira", "POST", "/transitions$"),
+        ("github", "POST", "/issues$"),
+        ("github", "POST", "/comments$"),
+        ("github", "PATCH", ""),
+        ("servicenow", "POST", ""),
+        ("servicenow", "PATCH", ""),
+        ("webhook", "POST", ""),
+    ] {
+        let site = Site::new(kind).await;
+        for (said, code, at, open) in [
+            (0, "Unhealthy", "2026-11-20T12:00:00Z", true),
+            (1, "Healthy", "2026-11-20T13:00:00Z", false),
+            (2, "Unhealthy", "2026-11-20T14:00:00Z", true),
+        ] {
+            site.fail(json!({ "method": method, "path": path, "with": { "drop": true, "applied": true } }));
+            site.says("st1", code, at).await;
+            site.filing.work(&later(at, 30)).await;
+            let ticket = site.one();
+            let what = format!("{kind} {method} {path}: {ticket}");
+            assert_eq!((&ticket["open"], comments(&ticket).len()), (&json!(open), said), "{what}");
+            // What was to fail on this step's way and did not, fails no other.
+            site.ask(json!({ "do": "mend" }));
+        }
+        site.ends().await;
+    }
+}
+
+/// An answer that was lost, and more to say by then: all of it is told.
+#[tokio::test]
+async fn what_changes_while_an_answer_is_lost_is_told_too() {
+    for kind in KINDS {
+        let site = Site::new(kind).await;
+        let lost = |method: &str| site.fail(json!({ "method": method, "with": { "drop": true, "applied": true } }));
+        lost("POST");
+        site.filing.report(&account("st1"), "Unhealthy", "2026-11-20T11:00:00Z").await;
+        site.filing.work("2026-11-20T12:00:00Z").await;
+        site.filing.report(&account("st2"), "Unhealthy", "2026-11-20T12:00:05Z").await;
+        for minute in [1, 5, 10, 20] {
+            site.filing.work(&format!("2026-11-20T12:{minute:02}:00Z")).await;
+        }
+        assert!(site.one().to_string().contains("st2"), "{kind}: {}", site.one());
+        lost(if kind == "servicenow" { "PATCH" } else { "POST" });
+        site.says("st3", "Unhealthy", "2026-11-20T13:00:00Z").await;
+        site.filing.report(&account("st4"), "Unhealthy", "2026-11-20T13:10:10Z").await;
+        for minute in [11, 20, 30, 40] {
+            site.filing.work(&format!("2026-11-20T13:{minute:02}:00Z")).await;
+        }
+        let said = comments(&site.one()).concat();
+        assert!(said.contains("st3") && said.contains("st4"), "{kind}: {said}");
+        site.ends().await;
+    }
+}
+
 /// A tracker that wants to be left alone is, with all of its tickets.
 #[tokio::test]
 async fn a_tracker_that_has_enough_is_left_alone() {
@@ -390,6 +449,21 @@ async fn what_comes_and_goes_in_minutes_is_not_told() {
         }
         site.filing.work("2026-11-20T13:10:00Z").await;
         assert_eq!((&site.one()["open"], comments(&site.one())), (&json!(true), vec![]), "{kind}");
+        if kind != "webhook" {
+            // What somebody closes after that is not opened again for it.
+            site.person("close");
+            let milder = Export { severity: "Low".into(), ..account("st1") };
+            site.filing.report(&milder, "Unhealthy", "2026-11-20T13:20:00Z").await;
+            site.filing.work("2026-11-20T13:21:00Z").await;
+            site.filing.work("2026-11-20T13:31:00Z").await;
+            assert_eq!((&site.one()["open"], comments(&site.one())), (&json!(false), vec![]), "{kind}");
+            site.person("reopen");
+            site.filing
+                .report(&Export { severity: "Medium".into(), ..milder }, "Unhealthy", "2026-11-20T13:40:00Z")
+                .await;
+            site.filing.work("2026-11-20T13:41:00Z").await;
+            site.filing.work("2026-11-20T13:51:00Z").await;
+        }
         site.says("st1", "Healthy", "2026-11-20T14:00:00Z").await;
         assert_eq!((&site.one()["open"], comments(&site.one()).len()), (&json!(false), 1), "{kind}");
         site.ends().await;

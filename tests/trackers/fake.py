@@ -10,6 +10,7 @@ Every test has a site of its own: http://127.0.0.1:N/SITE/jira, /SITE/github, /S
     {"do": "person", "site": S, "tracker": T, "key": K, "what": "close" | "reopen" | "delete" | "close-for-good"}
     {"do": "set", "site": S, "tracker": T, "to": {..}}  options of the site: Jira's {"search_sees": false}, and more below
     {"do": "fail", "site": S, "tracker": T, "method"?: M, "path"?: REGEX, "with": W, "times"?: 1, "skip"?: 0}
+    {"do": "mend", "site": S, "tracker": T}             nothing fails any more
     {"do": "seen", "site": S, "tracker": T}             [METHOD path], of all requests
     {"do": "mails", "to": ADDRESS}                      mails that came: [{"from", "subject", "id", "auto", "text", "html", "user"}]
     {"do": "bounce", "to": ADDRESS, "says": "451 later", "times"?: 1}
@@ -580,6 +581,8 @@ def command(line):
             return one["it"].options.update(line["to"])
         if do == "fail":
             return one["failures"].append(line)
+        if do == "mend":
+            return one["failures"].clear()
         if do == "seen":
             return one["seen"]
     raise ValueError(do)

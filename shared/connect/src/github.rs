@@ -69,7 +69,12 @@ impl GitHub {
 
     /// Whether a comment with this name is there.
     async fn heard(&self, ticket: &Ticket, number: &str, id: &str) -> Result<bool, TrackerError> {
-        let since = ticket.told.telling.unwrap_or(ticket.began).saturating_sub(SignedDuration::from_mins(10));
+        let since = ticket
+            .told
+            .telling
+            .as_ref()
+            .map_or(ticket.began, |telling| telling.at)
+            .saturating_sub(SignedDuration::from_mins(10));
         let since = since.unwrap_or(ticket.began).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let path = self.path(&format!("/issues/{number}/comments?per_page={PAGE}&since={}", encoded(&since)));
         let comments = self.service.get("GET", &path, None).await?.body;

@@ -45,6 +45,7 @@ async fn steps(
         began: now,
         members: BTreeMap::new(),
         told: Told::default(),
+        wanted: 0,
     };
     let body = format!(
         "{by} tries whether Amend can open, comment and close tickets here. It is closed at once. ({})",

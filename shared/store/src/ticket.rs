@@ -38,8 +38,8 @@ pub trait Tickets: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<TicketId>, StoreError>;
 
-    /// A ticket, and how often it was changed.
-    async fn ticket(&self, id: &str) -> Result<Option<(Ticket, i64)>, StoreError>;
+    /// A ticket.
+    async fn ticket(&self, id: &str) -> Result<Option<Ticket>, StoreError>;
 
     /// The tickets whose id starts with `id`: two at most.
     async fn find_tickets(&self, id: &str) -> Result<Vec<Ticket>, StoreError>;
@@ -136,7 +136,7 @@ impl Tickets for Database {
         Ok(Some(ticket.id))
     }
 
-    async fn ticket(&self, id: &str) -> Result<Option<(Ticket, i64)>, StoreError> {
+    async fn ticket(&self, id: &str) -> Result<Option<Ticket>, StoreError> {
         whole(&mut self.look("read a ticket").await?, id).await
     }
 
@@ -347,9 +347,10 @@ async fn within_budget(
 }
 
 /// A ticket with its problems.
-async fn whole(tx: &mut Tx, id: &str) -> Result<Option<(Ticket, i64)>, StoreError> {
+async fn whole(tx: &mut Tx, id: &str) -> Result<Option<Ticket>, StoreError> {
     let Some(row) = tx.row(sql::GET_TICKET, &values![id]).await? else { return Ok(None) };
-    let (mut ticket, wanted): (Ticket, i64) = (read("tickets", row.get(0)?)?, row.get(1)?);
+    let mut ticket: Ticket = read("tickets", row.get(0)?)?;
+    ticket.wanted = row.get(1)?;
     for row in tx.rows(sql::MEMBERS_OF, &values![id]).await? {
         let problem: ProblemId = serde_json::from_value(json!(row.get::<&str>(0)?))
             .map_err(|source| StoreError::Damaged { what: "tickets", source })?;
@@ -360,13 +361,13 @@ async fn whole(tx: &mut Tx, id: &str) -> Result<Option<(Ticket, i64)>, StoreErro
             ticket.members.insert(problem, read("tickets", body)?);
         }
     }
-    Ok(Some((ticket, wanted)))
+    Ok(Some(ticket))
 }
 
 async fn all(tx: &mut Tx, rows: Vec<crate::database::Row>) -> Result<Vec<Ticket>, StoreError> {
     let mut tickets = Vec::with_capacity(rows.len());
     for row in rows {
-        tickets.extend(whole(tx, row.get(0)?).await?.map(|(ticket, _)| ticket));
+        tickets.extend(whole(tx, row.get(0)?).await?);
     }
     Ok(tickets)
 }

@@ -198,7 +198,7 @@ async fn show(name: &str, config: &Config, output: Output) -> Result<Exit, Failu
         let state = member.closed.map_or("there", Closed::words);
         output.line(&format!("{problem}  {}: {} ({state})", member.name, member.title));
     }
-    if let (Some(at), true) = (ticket.told.telling, ticket.told.entry.is_none()) {
+    if let (Some(at), true) = (ticket.told.telling.as_ref().map(|telling| telling.at), ticket.told.entry.is_none()) {
         output.line(&format!(
             "it is being told since {}; `amend work` says why it is not done",
             at.strftime("%Y-%m-%d %H:%M UTC")

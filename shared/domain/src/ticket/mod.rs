@@ -130,6 +130,9 @@ pub struct Ticket {
     /// What the tracker was told.
     #[serde(default)]
     pub told: Told,
+    /// How often what is wanted has changed.
+    #[serde(default)]
+    pub wanted: i64,
 }
 
 /// Where something is.
@@ -218,9 +221,21 @@ pub struct Told {
     /// Counts what it was told: a writer that saw less is too late.
     #[serde(default)]
     pub revision: u64,
-    /// Since when it is being told the next: whether it heard that already is not known.
+    /// What it is being told: whether it heard that already is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub telling: Option<Timestamp>,
+    pub telling: Option<Telling>,
+}
+
+/// What a tracker is being told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Telling {
+    /// Since when.
+    pub at: Timestamp,
+    /// Whether it is to be open then; nothing, where that stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<bool>,
+    /// How often what is wanted had changed by then.
+    pub wanted: i64,
 }
 
 /// What stands in a tracker.
@@ -302,6 +317,11 @@ pub enum Step {
     Adopt,
     /// Nothing: it is noted that it is not there any more. Somebody deleted it, or closed it for good.
     Gone,
+    /// Nothing: it was done, and only the answer was lost.
+    Done {
+        /// Whether it is open.
+        open: bool,
+    },
     /// Nothing: what became of its problems is noted, as it is no news there.
     Same,
     /// To change it.
@@ -329,8 +349,8 @@ impl Step {
             Self::Gone => "ticket.gone",
             Self::Same => return None,
             Self::Change(Change { open: None, .. }) => "ticket.commented",
-            Self::Change(Change { open: Some(true), .. }) => "ticket.reopened",
-            Self::Change(Change { open: Some(false), .. }) => "ticket.closed",
+            Self::Change(Change { open: Some(true), .. }) | Self::Done { open: true } => "ticket.reopened",
+            Self::Change(Change { open: Some(false), .. }) | Self::Done { open: false } => "ticket.closed",
         })
     }
 }
@@ -360,6 +380,7 @@ impl Ticket {
             began: now,
             members: BTreeMap::new(),
             told: Told::default(),
+            wanted: 0,
         }
     }
 
@@ -388,7 +409,9 @@ impl Ticket {
             };
         };
         if entry.open != told.open {
-            return Some(Step::Adopt);
+            let meant = self.told.telling.as_ref().filter(|telling| telling.wanted == self.wanted);
+            let ours = meant.is_some_and(|telling| telling.open == Some(entry.open));
+            return Some(if ours { Step::Done { open: entry.open } } else { Step::Adopt });
         }
         let change = if entry.open {
             // What somebody opened again after us is theirs.
@@ -406,15 +429,19 @@ impl Ticket {
         }
     }
 
-    /// The name of what it is told next.
+    /// The name of what it is told next: another, where something else is wanted by then.
     #[must_use]
     pub fn step_name(&self) -> String {
-        format!("{}.{}", self.id, self.told.revision.saturating_add(1))
+        format!("{}.{}.{}", self.id, self.told.revision.saturating_add(1), self.wanted)
     }
 
     /// Notes that its tracker is about to be told: of all of its problems, where it is to be opened.
     pub fn begin(&mut self, step: &Step, now: Timestamp) {
-        self.told.telling = Some(now);
+        let open = match step {
+            Step::Change(change) => change.open,
+            _ => None,
+        };
+        self.told.telling = Some(Telling { at: now, open, wanted: self.wanted });
         if *step == Step::Open {
             self.told.members.clone_from(&self.members);
         }

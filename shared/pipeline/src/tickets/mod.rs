@@ -139,7 +139,7 @@ impl Desk {
     /// Tells a tracker what changed about a ticket, one step after the other. Each is kept before the next.
     async fn tell(&self, work: &Work, lease: &Lease) -> Result<Option<After>, PipelineError> {
         for _ in 0..MOST_STEPS {
-            let Some((mut ticket, wanted)) = self.tickets.ticket(&work.subject).await? else {
+            let Some(mut ticket) = self.tickets.ticket(&work.subject).await? else {
                 return Ok(Some(After::Done));
             };
             let tracker = self.tracker(&ticket.tracker)?;
@@ -149,11 +149,11 @@ impl Desk {
             }
             let seen = within(&ticket, tracker.find(&ticket)).await?;
             let Some(step) = ticket.next(seen.as_ref()) else {
-                self.tickets.end_telling(lease, &ticket.id, wanted, self.clock.now()).await?;
+                self.tickets.end_telling(lease, &ticket.id, ticket.wanted, self.clock.now()).await?;
                 return Ok(None);
             };
             let now = self.clock.now();
-            let found_by = ticket.told.telling.map(|began| add(began, tracker.settles()));
+            let found_by = ticket.told.telling.as_ref().map(|telling| add(telling.at, tracker.settles()));
             if let (Step::Open, Some(at)) = (&step, found_by)
                 && at > now
             {
@@ -165,12 +165,14 @@ impl Desk {
             match (&step, seen) {
                 (Step::Adopt, Some(entry)) => ticket.adopt(entry, now),
                 (Step::Gone | Step::Adopt, _) => ticket.is_gone(now),
-                (Step::Same, seen) => match seen.or_else(|| ticket.told.entry.clone()) {
+                (Step::Same | Step::Done { .. }, seen) => match seen.or_else(|| ticket.told.entry.clone()) {
                     Some(entry) => ticket.tell(entry, now),
                     None => ticket.is_gone(now),
                 },
                 (step, seen) => {
-                    if *step == Step::Open || ticket.told.telling.is_none() {
+                    if *step == Step::Open
+                        || ticket.told.telling.as_ref().is_none_or(|telling| telling.wanted != ticket.wanted)
+                    {
                         let mut begun = ticket.clone();
                         begun.begin(step, now);
                         self.tickets.begin_telling(&begun).await?;
