@@ -437,6 +437,28 @@ async fn a_tracker_that_has_enough_is_left_alone() {
     site.ends().await;
 }
 
+/// One that is away holds up nobody: it is tried with one ticket, not with each.
+#[tokio::test]
+async fn a_tracker_that_is_away_is_tried_now_and_then() {
+    let site = Site::new("jira").await;
+    site.fail(json!({ "times": 100, "with": { "status": 503 } }));
+    for n in 0..10 {
+        let export = Export { risk: Some("Critical".into()), ..account(&format!("st{n}")) };
+        site.filing.report(&export, "Unhealthy", "2026-11-20T11:00:00Z").await;
+    }
+    for second in [0, 31, 40] {
+        site.filing.work(&format!("2026-11-20T12:00:{second:02}Z")).await;
+    }
+    let asked = site.ask(json!({ "do": "seen" })).as_array().expect("a list").len();
+    assert_eq!(asked, 2);
+    site.ask(json!({ "do": "mend" }));
+    for minute in [5, 10, 20] {
+        site.filing.work(&format!("2026-11-20T12:{minute:02}:00Z")).await;
+    }
+    assert_eq!(site.tickets().len(), 10);
+    site.ends().await;
+}
+
 /// What goes away and comes back before its tracker was told of it is no news.
 #[tokio::test]
 async fn what_comes_and_goes_in_minutes_is_not_told() {

@@ -398,9 +398,10 @@ pub(crate) const TICKET_OF: &str = "SELECT ticket, body FROM ticket_members WHER
 
 pub(crate) const GET_TICKET: &str = "SELECT body, wanted FROM tickets WHERE id = $1";
 
-pub(crate) const FIND_TICKETS: &str = "SELECT id FROM tickets WHERE id >= $1 AND id < $1 || '~' ORDER BY id LIMIT 2";
+pub(crate) const LIST_TICKETS: &str = "SELECT body, wanted FROM tickets ORDER BY began DESC, id LIMIT $1";
 
-pub(crate) const LIST_TICKETS: &str = "SELECT id FROM tickets ORDER BY began DESC, id LIMIT $1";
+pub(crate) const MEMBERS_OF_NEWEST: &str = "SELECT problem, body, told, ticket FROM ticket_members WHERE ticket IN \
+    (SELECT id FROM tickets ORDER BY began DESC, id LIMIT $1)";
 
 pub(crate) const MEMBERS_OF: &str = "SELECT problem, body, told FROM ticket_members WHERE ticket = $1";
 
@@ -428,8 +429,11 @@ pub(crate) const TELL_TICKET: &str = "UPDATE tickets SET told = $2, body = $3 WH
 pub(crate) const UNTELL_MEMBERS: &str = "UPDATE ticket_members SET told = NULL WHERE ticket = $1";
 
 /// What it was told of a problem; that moved away, where it is not known here any more.
-pub(crate) const TELL_MEMBER: &str = "INSERT INTO ticket_members (problem, ticket, told) VALUES ($1, $2, $3) \
-    ON CONFLICT (problem, ticket) DO UPDATE SET told = excluded.told";
+pub(crate) const TELL_MEMBERS: Insert = Insert {
+    into: "INSERT INTO ticket_members (problem, ticket, told)",
+    columns: 3,
+    then: "ON CONFLICT (problem, ticket) DO UPDATE SET told = excluded.told",
+};
 
 /// Ends the telling of a ticket that nobody changed meanwhile.
 pub(crate) const FINISH_TELLING: &str = "DELETE FROM work WHERE key = $1 AND holder = $2 AND fence = $3 \

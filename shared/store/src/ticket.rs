@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::{
     StoreError,
     body::{read, read_all, read_one, write},
-    database::{Database, Tx, values},
+    database::{Database, Row, Tx, values},
     postgres::Lock,
     sql, trail, work,
 };
@@ -40,9 +40,6 @@ pub trait Tickets: Send + Sync {
 
     /// A ticket.
     async fn ticket(&self, id: &str) -> Result<Option<Ticket>, StoreError>;
-
-    /// The tickets whose id starts with `id`: two at most.
-    async fn find_tickets(&self, id: &str) -> Result<Vec<Ticket>, StoreError>;
 
     /// Tickets, the newest first.
     async fn tickets(&self, limit: u32) -> Result<Vec<Ticket>, StoreError>;
@@ -140,16 +137,21 @@ impl Tickets for Database {
         whole(&mut self.look("read a ticket").await?, id).await
     }
 
-    async fn find_tickets(&self, id: &str) -> Result<Vec<Ticket>, StoreError> {
-        let mut tx = self.look("find tickets").await?;
-        let rows = tx.rows(sql::FIND_TICKETS, &values![id]).await?;
-        all(&mut tx, rows).await
-    }
-
     async fn tickets(&self, limit: u32) -> Result<Vec<Ticket>, StoreError> {
         let mut tx = self.look("list tickets").await?;
-        let rows = tx.rows(sql::LIST_TICKETS, &values![limit]).await?;
-        all(&mut tx, rows).await
+        let mut tickets: Vec<Ticket> = Vec::new();
+        let mut places = BTreeMap::new();
+        for row in tx.rows(sql::LIST_TICKETS, &values![limit]).await? {
+            let mut ticket: Ticket = read("tickets", row.get(0)?)?;
+            ticket.wanted = row.get(1)?;
+            places.insert(ticket.id.to_string(), tickets.len());
+            tickets.push(ticket);
+        }
+        for row in tx.rows(sql::MEMBERS_OF_NEWEST, &values![limit]).await? {
+            let ticket = places.get(row.get::<&str>(3)?).and_then(|place| tickets.get_mut(*place));
+            ticket.map_or(Ok(()), |ticket| take_in(ticket, &row))?;
+        }
+        Ok(tickets)
     }
 
     async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<(), StoreError> {
@@ -285,10 +287,11 @@ fn said_of(ticket: &TicketId, what: &str, who: &str, at: Timestamp, detail: serd
 /// Keeps what a tracker was told of each problem.
 async fn put_told(tx: &mut Tx, ticket: &Ticket) -> Result<(), StoreError> {
     tx.run(sql::UNTELL_MEMBERS, &values![ticket.id.as_str()]).await?;
+    let mut rows = Vec::new();
     for (problem, member) in &ticket.told.members {
-        tx.run(sql::TELL_MEMBER, &values![problem.as_str(), ticket.id.as_str(), write("tickets", member)?]).await?;
+        rows.extend(values![problem.as_str(), ticket.id.as_str(), write("tickets", member)?]);
     }
-    Ok(())
+    tx.insert(&sql::TELL_MEMBERS, &rows).await.map(drop)
 }
 
 async fn put(tx: &mut Tx, ticket: &LocalTicket) -> Result<(), StoreError> {
@@ -352,22 +355,20 @@ async fn whole(tx: &mut Tx, id: &str) -> Result<Option<Ticket>, StoreError> {
     let mut ticket: Ticket = read("tickets", row.get(0)?)?;
     ticket.wanted = row.get(1)?;
     for row in tx.rows(sql::MEMBERS_OF, &values![id]).await? {
-        let problem: ProblemId = serde_json::from_value(json!(row.get::<&str>(0)?))
-            .map_err(|source| StoreError::Damaged { what: "tickets", source })?;
-        if let Some(told) = row.get::<Option<&str>>(2)? {
-            ticket.told.members.insert(problem.clone(), read("tickets", told)?);
-        }
-        if let Some(body) = row.get::<Option<&str>>(1)? {
-            ticket.members.insert(problem, read("tickets", body)?);
-        }
+        take_in(&mut ticket, &row)?;
     }
     Ok(Some(ticket))
 }
 
-async fn all(tx: &mut Tx, rows: Vec<crate::database::Row>) -> Result<Vec<Ticket>, StoreError> {
-    let mut tickets = Vec::with_capacity(rows.len());
-    for row in rows {
-        tickets.extend(whole(tx, row.get(0)?).await?);
+/// Puts a problem into its ticket: as it is, where it is still there, and as the tracker was told.
+fn take_in(ticket: &mut Ticket, row: &Row) -> Result<(), StoreError> {
+    let problem: ProblemId = serde_json::from_value(json!(row.get::<&str>(0)?))
+        .map_err(|source| StoreError::Damaged { what: "tickets", source })?;
+    if let Some(told) = row.get::<Option<&str>>(2)? {
+        ticket.told.members.insert(problem.clone(), read("tickets", told)?);
     }
-    Ok(tickets)
+    if let Some(body) = row.get::<Option<&str>>(1)? {
+        ticket.members.insert(problem, read("tickets", body)?);
+    }
+    Ok(())
 }

@@ -50,7 +50,12 @@ pub struct Herald {
     holder: Arc<str>,
     /// The last time for which digests were announced by this process.
     announced: Arc<Mutex<Option<Timestamp>>>,
+    /// The digests of all owners, and as of when: a hundred mails are sent from one look at the store.
+    looked: Arc<Mutex<Option<Looked>>>,
 }
+
+/// The digests of all owners, and as of when.
+type Looked = (Timestamp, Arc<Vec<Digest>>);
 
 impl Herald {
     /// Puts the parts together. Without somebody who sends mail nothing is sent.
@@ -65,8 +70,8 @@ impl Herald {
         ids: &dyn Ids,
     ) -> Self {
         let holder = ids.next(clock.now()).into();
-        let (times, announced) = (Arc::new(times), Arc::default());
-        Self { store, tickets, notices, mailer, times, clock, holder, announced }
+        let (times, announced, looked) = (Arc::new(times), Arc::default(), Arc::default());
+        Self { store, tickets, notices, mailer, times, clock, holder, announced, looked }
     }
 
     /// The digests of all owners, as things are now.
@@ -146,10 +151,24 @@ impl Herald {
     /// Sends what a name stands for, as things are now. What there is nothing to say of is not sent.
     async fn deliver(&self, work: &Work) -> Result<(), PipelineError> {
         let owner = work.subject.splitn(3, '/').nth(2).unwrap_or_default();
-        match self.digests().await?.iter().find(|digest| *digest.owner == *owner) {
+        match self.recent().await?.iter().find(|digest| *digest.owner == *owner) {
             Some(digest) => self.send(digest, &work.subject).await,
             None => Ok(()),
         }
+    }
+
+    /// The digests of all owners, as things were a minute ago at most.
+    async fn recent(&self) -> Result<Arc<Vec<Digest>>, PipelineError> {
+        let now = self.clock.now();
+        let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((at, digests)) = looked
+            && now.duration_since(at).abs() <= SignedDuration::from_mins(1)
+        {
+            return Ok(digests);
+        }
+        let digests = Arc::new(self.digests().await?);
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, Arc::clone(&digests)));
+        Ok(digests)
     }
 }
 

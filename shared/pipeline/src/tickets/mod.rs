@@ -52,7 +52,7 @@ pub struct Desk {
     catalogue: Arc<Catalogue>,
     clock: Arc<dyn Clock>,
     holder: Arc<str>,
-    /// Trackers that want to be left alone, and until when.
+    /// Trackers that do not answer, or want to be left alone, and until when.
     quiet: Arc<Mutex<BTreeMap<String, Timestamp>>>,
 }
 
@@ -144,7 +144,7 @@ impl Desk {
             };
             let tracker = self.tracker(&ticket.tracker)?;
             if let Some(at) = self.left_alone(&ticket.tracker) {
-                let why = format!("{} wants to be left alone until then", ticket.tracker);
+                let why = format!("{} does not answer, or wants to be left alone until then", ticket.tracker);
                 return Ok(Some(After::Again { at, why }));
             }
             let seen = within(&ticket, tracker.find(&ticket)).await?;
@@ -207,7 +207,7 @@ impl Desk {
         Ok(error)
     }
 
-    /// Until when a tracker wants to be left alone.
+    /// Until when a tracker is left alone.
     fn left_alone(&self, tracker: &str) -> Option<Timestamp> {
         let quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
         quiet.get(tracker).copied().filter(|until| *until > self.clock.now())
@@ -239,12 +239,11 @@ impl Desk {
                 let doublings = work.attempts.saturating_sub(1).min(8);
                 let wait =
                     FIRST_WAIT.saturating_mul(1_i32.checked_shl(doublings).unwrap_or(i32::MAX)).min(LONGEST_WAIT);
-                let wait = tracker.wait().map_or(wait, |asked| {
-                    let asked = asked.min(LONGEST_ASKED);
-                    let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
-                    quiet.insert(tracker.tracker().to_owned(), add(now, asked));
-                    asked.max(wait)
-                });
+                // What else is to be told there is not tried one by one, while it holds up all the rest.
+                let asked = tracker.wait().unwrap_or(FIRST_WAIT).clamp(FIRST_WAIT, LONGEST_ASKED);
+                let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+                quiet.insert(tracker.tracker().to_owned(), add(now, asked));
+                let wait = asked.max(wait);
                 warn!(work = work.key, why = %error, "work did not get on");
                 After::Again { at: add(now, wait), why: error.to_string() }
             }
