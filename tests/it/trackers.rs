@@ -419,6 +419,23 @@ async fn what_changes_while_an_answer_is_lost_is_told_too() {
     }
 }
 
+/// What cannot be seen any more is not taken for deleted: no second one is opened for it.
+#[tokio::test]
+async fn a_token_that_lost_its_rights_opens_nothing_twice() {
+    for kind in ["jira", "github"] {
+        let site = Site::new(kind).await;
+        site.says("st1", "Unhealthy", "2026-11-20T12:00:00Z").await;
+        site.ask(json!({ "do": "set", "to": { "visible": false } }));
+        let done = site.says("st2", "Unhealthy", "2026-11-20T13:00:00Z").await;
+        let denied = |after: &After| matches!(after, After::Again { why, .. } if why.contains("does not let amend in"));
+        assert!(done.iter().any(denied), "{kind}: {done:?}");
+        site.ask(json!({ "do": "set", "to": { "visible": true } }));
+        site.filing.work("2026-11-20T14:00:00Z").await;
+        assert_eq!(comments(&site.one()).len(), 1, "{kind}");
+        site.ends().await;
+    }
+}
+
 /// A tracker that wants to be left alone is, with all of its tickets.
 #[tokio::test]
 async fn a_tracker_that_has_enough_is_left_alone() {

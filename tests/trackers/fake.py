@@ -144,7 +144,7 @@ class Jira:
               "issuetype": True, "customfield_10020": False, "priority": False, "reporter": True}
 
     def __init__(self, site):
-        self.site, self.issues, self.options = site, {}, {"search_sees": True, "granted": True, "required": []}
+        self.site, self.issues, self.options = site, {}, {"search_sees": True, "granted": True, "required": [], "visible": True}
 
     def answer(self, request):
         request.basic("amend@example.org", "jira-token")
@@ -155,7 +155,7 @@ class Jira:
         return {"name": name, "statusCategory": {"key": self.STATUSES[name]}}
 
     def issue(self, key):
-        if key not in self.issues:
+        if key not in self.issues or not self.options["visible"]:
             raise Refused(404, "Issue does not exist or you do not have permission to see it.")
         return self.issues[key]
 
@@ -170,7 +170,7 @@ class Jira:
         return 200, {"displayName": "Amend", "accountId": "5b10"}
 
     def getMyPermissions(self, request, parts):
-        if request.query.get("projectKey") != "SEC":
+        if request.query.get("projectKey") != "SEC" or not self.options["visible"]:
             raise Refused(404, "No project could be found with key")
         names = request.query["permissions"].split(",")
         granted = lambda name: self.options["granted"] or name != "TRANSITION_ISSUES"
@@ -271,7 +271,7 @@ class GitHub:
     """https://docs.github.com/rest/issues"""
 
     def __init__(self, site):
-        self.site, self.issues, self.options = site, {}, {"writes": True}
+        self.site, self.issues, self.options = site, {}, {"writes": True, "visible": True}
 
     def answer(self, request):
         if request.headers.get("authorization") != "Bearer github-token":
@@ -279,7 +279,7 @@ class GitHub:
         if not request.headers.get("user-agent"):
             raise Refused(403, "Request forbidden by administrative rules. Please make sure your request has a User-Agent header")
         name, parts = described(GITHUB, request)
-        if (parts["owner"], parts["repo"]) != ("acme", "findings"):
+        if (parts["owner"], parts["repo"]) != ("acme", "findings") or not self.options["visible"]:
             raise Refused(404, "Not Found")
         return getattr(self, name.split("/")[1].replace("-", "_"))(request, parts)
 

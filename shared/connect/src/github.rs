@@ -127,8 +127,12 @@ impl Tracker for GitHub {
     async fn find(&self, ticket: &Ticket) -> Result<Option<Entry>, TrackerError> {
         if let Some(told) = &ticket.told.entry {
             let path = self.path(&format!("/issues/{}", encoded(&told.key)));
-            let issue = self.service.send("GET", &path, None).await?;
-            return issue.map(|issue| self.entry(&issue.body)).transpose();
+            if let Some(issue) = self.service.send("GET", &path, None).await? {
+                return self.entry(&issue.body).map(Some);
+            }
+            // INVARIANT: it is gone where the repository is there; else we may not see it any more.
+            self.service.get("GET", &self.path(""), None).await?;
+            return Ok(None);
         }
         // Listed, not searched for: the search may not know of it yet.
         let since = ticket.began.saturating_sub(SignedDuration::from_hours(1)).unwrap_or(ticket.began);

@@ -127,8 +127,17 @@ impl Tracker for Jira {
     async fn find(&self, ticket: &Ticket) -> Result<Option<Entry>, TrackerError> {
         if let Some(told) = &ticket.told.entry {
             let path = format!("/rest/api/3/issue/{}?fields=status", encoded(&told.key));
-            let issue = self.service.send("GET", &path, None).await?;
-            return issue.map(|issue| self.entry(&issue.body)).transpose();
+            if let Some(issue) = self.service.send("GET", &path, None).await? {
+                return self.entry(&issue.body).map(Some);
+            }
+            // INVARIANT: it is gone where we may see the project; else we may not see it any more.
+            let project = encoded(&self.settings.project);
+            let path = format!("/rest/api/3/mypermissions?projectKey={project}&permissions=BROWSE_PROJECTS");
+            let granted = self.service.get("GET", &path, None).await?.body;
+            return match granted.pointer("/permissions/BROWSE_PROJECTS/havePermission") {
+                Some(Value::Bool(true)) => Ok(None),
+                _ => Err(self.service.denied(format!("the project {} may not be seen", self.settings.project))),
+            };
         }
         let jql =
             format!("project = \"{}\" AND labels = \"{}\" ORDER BY created ASC", self.settings.project, ticket.id);

@@ -70,5 +70,5 @@ async fn steps(
 }
 
 fn change(ticket: &Ticket, now: Timestamp, text: &str, open: Option<bool>) -> Change {
-    Change { id: format!("{}.{}", ticket.step_name(), now.as_millisecond()), text: text.to_owned(), open }
+    Change { id: format!("{}-{}", ticket.step_name(), now.as_millisecond()), text: text.to_owned(), open }
 }

@@ -127,11 +127,11 @@ pub(super) fn table(rows: &[Row], output: Output) {
         .collect();
     output.table(
         &[
-            ("ticket", 6, 24),
+            ("ticket", 8, 16),
             ("state", 6, 8),
             ("title", 24, 60),
-            ("problems", 8, 8),
-            ("owner", 12, 40),
+            ("problems", 10, 10),
+            ("owner", 12, 36),
             ("due", 10, 12),
         ],
         &lines,

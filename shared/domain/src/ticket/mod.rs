@@ -432,7 +432,7 @@ impl Ticket {
     /// The name of what it is told next: another, where something else is wanted by then.
     #[must_use]
     pub fn step_name(&self) -> String {
-        format!("{}.{}.{}", self.id, self.told.revision.saturating_add(1), self.wanted)
+        format!("{}-{}-{}", self.id, self.told.revision.saturating_add(1), self.wanted)
     }
 
     /// Notes that its tracker is about to be told: of all of its problems, where it is to be opened.

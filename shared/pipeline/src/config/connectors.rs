@@ -213,11 +213,14 @@ pub(super) fn routes(reader: &mut Reader, connectors: &[Connector]) -> (Routes, 
     let mut budget = Budget::default();
     reader.whole("tickets.per_owner", &mut budget.per_owner);
     reader.whole("tickets.per_rule", &mut budget.per_rule);
-    let known = |name: &str| name == LOCAL || connectors.iter().any(|one| one.name == name);
-    let names: Vec<&str> = connectors.iter().map(|one| one.name.as_str()).collect();
+    // One that has a mistake is said to have that, and not to be missing.
+    let entries = reader.root.get("connect").map(Node::entries).unwrap_or_default();
+    let mut names: BTreeSet<String> = entries.iter().map(|(name, _)| reader.mistakes.text(name)).collect();
+    names.extend(connectors.iter().map(|one| one.name.clone()));
+    let known = |name: &str| name == LOCAL || names.contains(name);
     let hint = match names.is_empty() {
         true => "`local`; there are no connectors".to_owned(),
-        false => format!("`local`, or a connector: {}", names.join(", ")),
+        false => format!("`local`, or a connector: {}", names.iter().cloned().collect::<Vec<_>>().join(", ")),
     };
     let to = reader.parse("tickets.to", &hint, |name| match known(name) {
         true => Ok(name.to_owned()),
