@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use amend_pipeline::{Config, Pipeline, accept::Retried, fixer::Fixer, notices::Herald, tickets::Desk};
+use amend_pipeline::{Config, Pipeline, PipelineError, accept::Retried, fixer::Fixer, notices::Herald, tickets::Desk};
 use amend_web::App;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::MissedTickBehavior};
 use tracing::{info, warn};
@@ -28,7 +28,7 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
     let (end, ended) = watch::channel(false);
     let mut workers = JoinSet::new();
     for _ in 0..WORKERS {
-        workers.spawn(work(fixer.another(), ended.clone()));
+        workers.spawn(fix(fixer.another(), ended.clone()));
     }
     workers.spawn(file(setup::desk(&config, output).await?, ended.clone()));
     workers.spawn(send(setup::herald(&config).await?, ended.clone()));
@@ -47,14 +47,17 @@ const WORKERS: usize = 4;
 /// How often it is looked for work. The stop switch works as fast.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Does what is due, until the service ends.
-async fn work(fixer: Fixer, mut ended: watch::Receiver<bool>) {
+/// Does one piece of work after the other, and looks for more now and then, until the service ends.
+async fn keep_at<W, F>(what: &'static str, look: Duration, mut ended: watch::Receiver<bool>, work: impl Fn() -> F)
+where
+    F: Future<Output = Result<Option<W>, PipelineError>>,
+{
     while !*ended.borrow() {
-        let wait = match fixer.work(None).await {
+        let wait = match work().await {
             Ok(Some(_)) => continue,
-            Ok(None) => LOOK,
+            Ok(None) => look,
             Err(error) => {
-                warn!(error = setup::whole(&error), "work cannot be done");
+                warn!(error = setup::whole(&error), "{what} cannot be done");
                 LOOK.saturating_mul(10)
             }
         };
@@ -63,42 +66,21 @@ async fn work(fixer: Fixer, mut ended: watch::Receiver<bool>) {
             _ = ended.changed() => {}
         }
     }
+}
+
+/// Fixes what is due, until the service ends.
+async fn fix(fixer: Fixer, ended: watch::Receiver<bool>) {
+    keep_at("work", LOOK, ended, || fixer.work(None)).await;
 }
 
 /// Files what needs a ticket and tells trackers, until the service ends.
-pub(super) async fn file(desk: Desk, mut ended: watch::Receiver<bool>) {
-    while !*ended.borrow() {
-        let wait = match desk.work().await {
-            Ok(Some(_)) => continue,
-            Ok(None) => LOOK,
-            Err(error) => {
-                warn!(error = setup::whole(&error), "tickets cannot be filed");
-                LOOK.saturating_mul(10)
-            }
-        };
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            _ = ended.changed() => {}
-        }
-    }
+pub(super) async fn file(desk: Desk, ended: watch::Receiver<bool>) {
+    keep_at("work about tickets", LOOK, ended, || desk.work()).await;
 }
 
 /// Sends notices that are due, until the service ends.
-async fn send(herald: Herald, mut ended: watch::Receiver<bool>) {
-    while !*ended.borrow() {
-        let wait = match herald.work().await {
-            Ok(Some(_)) => continue,
-            Ok(None) => LOOK.saturating_mul(10),
-            Err(error) => {
-                warn!(error = setup::whole(&error), "notices cannot be sent");
-                LOOK.saturating_mul(10)
-            }
-        };
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            _ = ended.changed() => {}
-        }
-    }
+async fn send(herald: Herald, ended: watch::Receiver<bool>) {
+    keep_at("work about notices", LOOK.saturating_mul(10), ended, || herald.work()).await;
 }
 
 /// Writes the end of the audit trail to its second place, and says which exemptions are about to end.

@@ -33,21 +33,17 @@ pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
         };
         *count = count.saturating_add(1);
     }
-    let desk = setup::desk(config, output).await?;
-    while let Some((_, after)) = desk.work().await? {
-        let count = match after {
-            After::Parked { .. } => &mut parked,
-            After::Again { .. } => &mut later,
-            _ => &mut done,
+    let (desk, herald) = (setup::desk(config, output).await?, setup::herald(config).await?);
+    loop {
+        let told = match desk.work().await? {
+            Some(told) => Some(told),
+            None => herald.work().await?,
         };
-        *count = count.saturating_add(1);
-    }
-    let herald = setup::herald(config).await?;
-    while let Some((_, after)) = herald.work().await? {
-        let count = match after {
-            After::Parked { .. } => &mut parked,
-            After::Again { .. } => &mut later,
-            _ => &mut done,
+        let count = match told {
+            Some((_, After::Parked { .. })) => &mut parked,
+            Some((_, After::Again { .. })) => &mut later,
+            Some(_) => &mut done,
+            None => break,
         };
         *count = count.saturating_add(1);
     }
