@@ -31,41 +31,6 @@ struct Site {
     tracker: Arc<dyn Tracker>,
 }
 
-struct Shared(Arc<dyn Tracker>);
-
-#[async_trait::async_trait]
-impl Tracker for Shared {
-    async fn find(
-        &self,
-        ticket: &amend_domain::ticket::Ticket,
-    ) -> Result<Option<amend_domain::ticket::Entry>, amend_connect::TrackerError> {
-        self.0.find(ticket).await
-    }
-    async fn open(
-        &self,
-        ticket: &amend_domain::ticket::Ticket,
-        draft: &amend_domain::ticket::Draft,
-        now: jiff::Timestamp,
-    ) -> Result<amend_domain::ticket::Entry, amend_connect::TrackerError> {
-        self.0.open(ticket, draft, now).await
-    }
-    async fn change(
-        &self,
-        ticket: &amend_domain::ticket::Ticket,
-        entry: &amend_domain::ticket::Entry,
-        change: &amend_domain::ticket::Change,
-        now: jiff::Timestamp,
-    ) -> Result<amend_domain::ticket::Entry, amend_connect::TrackerError> {
-        self.0.change(ticket, entry, change, now).await
-    }
-    async fn check(&self) -> Result<Vec<amend_connect::Check>, amend_connect::TrackerError> {
-        self.0.check().await
-    }
-    fn settles(&self) -> jiff::SignedDuration {
-        self.0.settles()
-    }
-}
-
 fn fields(of: &[(&str, Value)]) -> Fields {
     let mut fields = Fields::default();
     for (name, value) in of {
@@ -116,7 +81,7 @@ impl Site {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let name = format!("site{}", COUNT.fetch_add(1, Ordering::SeqCst));
         let tracker = tracker(kind, format!("{}/{name}/{kind}", Served::trackers().url()));
-        let filing = Filing::new(RULES, "sec", |_| Arc::new(Shared(Arc::clone(&tracker)))).await;
+        let filing = Filing::new(RULES, "sec", |_| Arc::clone(&tracker)).await;
         Self { kind, name, filing, tracker }
     }
 

@@ -24,15 +24,11 @@ pub fn account(name: &str) -> Export {
 
 impl Filing {
     /// One that sends all tickets to the tracker that is made, called `name`.
-    pub async fn new<T: Tracker + 'static>(
-        rules: &str,
-        name: &str,
-        make: impl FnOnce(Arc<dyn Tickets>) -> Arc<T>,
-    ) -> Self {
+    pub async fn new(rules: &str, name: &str, make: impl FnOnce(Arc<dyn Tickets>) -> Arc<dyn Tracker>) -> Self {
         let bench = bench(rules, "version: 1").await;
         let store = Arc::new(bench.store.clone());
         let tickets: Arc<dyn Tickets> = store.clone();
-        let tracker: Arc<dyn Tracker> = make(tickets.clone());
+        let tracker = make(tickets.clone());
         let trackers = BTreeMap::from([(name.to_owned(), tracker)]);
         let desk = Desk::new(store, tickets, trackers, catalogue(), bench.clock.clone(), &CountedIds::default());
         let desk = desk.with_routes(Routes::new(Vec::new(), name));
