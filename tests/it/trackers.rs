@@ -354,6 +354,11 @@ async fn what_was_done_without_an_answer_is_not_done_again() {
             // What was to fail on this step's way and did not, fails no other.
             site.ask(json!({ "do": "mend" }));
         }
+        // A comment alone, too.
+        site.fail(json!({ "method": method, "path": path, "with": { "drop": true, "applied": true } }));
+        site.says("st2", "Unhealthy", "2026-11-20T15:00:00Z").await;
+        site.filing.work("2026-11-20T15:30:00Z").await;
+        assert_eq!(comments(&site.one()).len(), 3, "{kind} {method} {path}: {}", site.one());
         site.ends().await;
     }
 }
