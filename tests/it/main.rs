@@ -6,6 +6,7 @@ mod aws_calls;
 mod aws_fixes;
 mod bulk;
 mod catalogue;
+mod channels;
 mod configuration;
 mod corpus;
 mod demo;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use amend_connect::{Mailer, Secret, mail};
 use amend_domain::work::After;
 use amend_events::Form;
-use amend_pipeline::notices::{Herald, Times};
+use amend_pipeline::notices::{Herald, Times, Ways};
 use amend_store::{Notices as _, Store as _};
 use amend_tests::{
     clouds::Served,
@@ -23,7 +23,7 @@ struct Sending {
     ann: String,
 }
 
-fn settings(password: &str) -> mail::Settings {
+pub(crate) fn settings(password: &str) -> mail::Settings {
     mail::Settings {
         url: format!("smtp://127.0.0.1:{}", Served::trackers().hello["smtp"]),
         user: Some("amend".into()),
@@ -41,9 +41,11 @@ async fn sending(test: &str, password: &str) -> Sending {
     let bench = bench(&rules, "version: 1").await;
     let store = Arc::new(bench.store.clone());
     let mailer = Mailer::new(&settings(password)).expect("settings");
-    let times = Times { digest: Some(MONDAYS.into()), orphans: Some(format!("desk@{test}.example")) };
+    let orphans = Some(format!("desk@{test}.example"));
+    let times = Times { digest: Some(MONDAYS.into()), orphans, quiet: None };
     let clock = bench.clock.clone();
-    let herald = Herald::new(store.clone(), store.clone(), store, Some(mailer), times, clock, &CountedIds::default());
+    let ways = Ways { mailer: Some(mailer), ..Ways::default() };
+    let herald = Herald::new(store.clone(), store.clone(), store, ways, times, clock, &CountedIds::default());
     Sending { bench, herald, ann }
 }
 
@@ -64,7 +66,7 @@ impl Sending {
     }
 }
 
-fn mails(to: &str) -> Vec<Value> {
+pub(crate) fn mails(to: &str) -> Vec<Value> {
     let mails = Served::trackers().ask(&json!({ "do": "mails", "to": to }))["ok"].clone();
     mails.as_array().expect("a list").clone()
 }
@@ -123,10 +125,11 @@ async fn each_owner_gets_one_mail_a_week_about_all_that_is_open() {
     );
     // Another process sends nothing twice; the next week is another mail.
     let store = Arc::new(sending.bench.store.clone());
-    let times = Times { digest: Some(MONDAYS.into()), orphans: None };
-    let mailer = Mailer::new(&settings("mail-password")).expect("settings");
+    let times = Times { digest: Some(MONDAYS.into()), ..Times::default() };
+    let mailer = Some(Mailer::new(&settings("mail-password")).expect("settings"));
     let clock = sending.bench.clock.clone();
-    let other = Herald::new(store.clone(), store.clone(), store, Some(mailer), times, clock, &CountedIds::default());
+    let ways = Ways { mailer, ..Ways::default() };
+    let other = Herald::new(store.clone(), store.clone(), store, ways, times, clock, &CountedIds::default());
     assert!(other.work().await.expect("the store answers").is_none());
     // What is missed for longer than a day is not caught up with.
     assert_eq!(sending.work("2026-12-01T12:00:00Z").await, []);

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Cuts the published API descriptions of trackers down to what their connectors call.
 
-    extract.py GITHUB JIRA ADF     writes github.json, jira.json and adf.json beside this file
+    extract.py GITHUB JIRA ADF CARD     writes github.json, jira.json, adf.json and card.json beside this file
 
 GITHUB  generated/api.github.com.json of the npm package @octokit/openapi (MIT)
 JIRA    https://developer.atlassian.com/cloud/jira/platform/swagger-v3.v3.json (Apache 2.0)
 ADF     dist/json-schema/v1/full.json of the npm package @atlaskit/adf-schema (Apache 2.0)
+CARD    schemas/1.4.0/adaptive-card.json of https://github.com/microsoft/AdaptiveCards (MIT)
 
 Each file says where it comes from. Of answers only the status codes are kept; descriptions and examples are left out.
 """
@@ -95,7 +96,7 @@ def write(name, value):
 
 
 def main():
-    github, jira, adf = (json.loads(Path(path).read_text()) for path in sys.argv[1:4])
+    github, jira, adf, card = (json.loads(Path(path).read_text(encoding="utf-8-sig")) for path in sys.argv[1:5])
     write("github", cut(github, WANTED["github"], {
         "from": "@octokit/openapi 23.0.2, generated/api.github.com.json", "version": github["info"]["version"],
         "licence": "MIT, Copyright (c) 2020 Octokit contributors; the description itself: MIT, GitHub"}))
@@ -104,6 +105,10 @@ def main():
         "licence": "Apache 2.0, Atlassian"}))
     adf["extracted"] = {"from": "@atlaskit/adf-schema 57.7.22, dist/json-schema/v1/full.json", "licence": "Apache 2.0, Atlassian"}
     write("adf", adf)
+    card = slim(card)
+    card["extracted"] = {"from": "https://github.com/microsoft/AdaptiveCards, schemas/1.4.0/adaptive-card.json",
+                         "licence": "MIT, Copyright (c) 2017 Microsoft"}
+    write("card", card)
 
 
 main()

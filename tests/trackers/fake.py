@@ -4,9 +4,11 @@ And a mail server: aiosmtpd.
 
     fake.py        prints {"port": N, "smtp": N, "secret": KEY}; then answers one JSON line for every JSON line on stdin, and ends with it
 
-Every test has a site of its own: http://127.0.0.1:N/SITE/jira, /SITE/github, /SITE/servicenow, /SITE/webhook.
+Every test has a site of its own: http://127.0.0.1:N/SITE/jira, /SITE/github, /SITE/servicenow, /SITE/webhook, and
+channels: /SITE/slack, /SITE/teams.
 
-    {"do": "tickets", "site": S, "tracker": T}          what stands there: [{"key", "open", "title", "body", "comments": [..]}]
+    {"do": "tickets", "site": S, "tracker": T}          what stands there: [{"key", "open", "title", "body", "comments": [..]}];
+                                                        of a channel, the messages
     {"do": "person", "site": S, "tracker": T, "key": K, "what": "close" | "reopen" | "delete" | "close-for-good"}
     {"do": "set", "site": S, "tracker": T, "to": {..}}  options of the site: Jira's {"search_sees": false}, and more below
     {"do": "fail", "site": S, "tracker": T, "method"?: M, "path"?: REGEX, "with": W, "times"?: 1, "skip"?: 0}
@@ -18,12 +20,13 @@ Every test has a site of its own: http://127.0.0.1:N/SITE/jira, /SITE/github, /S
 
 W is one of
 
-    {"status": N, "headers"?: {..}, "html"?: true}      an error, before anything is done
+    {"status": N, "headers"?: {..}, "html"?: true, "text"?: T}   an error, before anything is done
     {"drop": true, "applied": BOOLEAN}                  the connection breaks off without an answer
     {"hang": SECONDS}                                   no answer for so long; nothing is done
 
 GitHub and Jira are held against what they publish (github.json, jira.json, adf.json), ServiceNow against its manual:
 https://www.servicenow.com/docs/bundle/zurich-api-reference/page/integrate/inbound-rest/concept/c_TableAPI.html;
+Slack against its SDK, Teams against the schema of cards (card.json);
 webhooks against the package of the Standard Webhooks themselves.
 """
 
@@ -43,10 +46,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import jsonschema
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+from slack_sdk.errors import SlackObjectFormationError
+from slack_sdk.models.blocks import Block
 from standardwebhooks.webhooks import Webhook
 
 HERE = Path(__file__).resolve().parent
-GITHUB, JIRA, ADF = (json.loads((HERE / f"{name}.json").read_text()) for name in ("github", "jira", "adf"))
+GITHUB, JIRA, ADF, CARD = (json.loads((HERE / f"{name}.json").read_text()) for name in ("github", "jira", "adf", "card"))
 LOCK = threading.RLock()
 SITES, WRONG = {}, []
 SECRET = "whsec_" + base64.b64encode(b"a key for the tests, 32 bytes ok").decode()
@@ -462,7 +467,68 @@ class Receiver:
         raise ValueError("nothing is read from it")
 
 
-KINDS = {"jira": Jira, "github": GitHub, "servicenow": ServiceNow, "webhook": Receiver}
+class Channel:
+    """A channel that messages are posted to. What it says is what such an address says."""
+
+    def __init__(self, site):
+        self.site, self.messages, self.options = site, [], {}
+
+    def answer(self, request):
+        if request.method != "POST" or request.headers.get("content-type") != "application/json":
+            wrong(f"channel: {request.method} {request.headers.get('content-type')}")
+        self.check(request.body, len(request.raw))
+        self.messages.append(request.body)
+        return self.SAYS
+
+    def tickets(self):
+        return self.messages
+
+
+class Slack(Channel):
+    """https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks; blocks are held against Slack's own SDK."""
+
+    SAYS = 200, "ok"
+
+    def check(self, message, _):
+        if sorted(message) != ["blocks", "text"] or not 0 < len(message["text"]) <= 3000:
+            wrong(f"slack: {sorted(message)}")
+        blocks = Block.parse_all(message["blocks"])
+        if not 0 < len(blocks) <= 50:
+            wrong(f"slack: {len(blocks)} blocks")
+        for block, sent in zip(blocks, message["blocks"]):
+            try:
+                block.validate_json()
+            except SlackObjectFormationError as error:
+                wrong(f"slack: {error}: {sent}")
+            if block.to_dict() != sent:
+                wrong(f"slack: the SDK reads {block.to_dict()} of {sent}")
+
+
+class Teams(Channel):
+    """https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook, as workflows
+    take them, too; cards are held against the schema of Adaptive Cards."""
+
+    SAYS = 202, None
+
+    def check(self, message, size):
+        if size > 28 * 1024:
+            wrong(f"teams: {size} bytes")
+        if sorted(message) != ["attachments", "type"] or message["type"] != "message" or len(message["attachments"]) != 1:
+            wrong(f"teams: {sorted(message)}")
+        card = message["attachments"][0]
+        if (sorted(card), card["contentType"]) != (["content", "contentType", "contentUrl"], "application/vnd.microsoft.card.adaptive"):
+            wrong(f"teams: {sorted(card)}")
+        content = dict(card["content"])
+        # https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-format#full-width-adaptive-card
+        if content.pop("msteams", {"width": "Full"}) != {"width": "Full"}:
+            wrong("teams: msteams")
+        errors = list(jsonschema.Draft6Validator(CARD).iter_errors(content))
+        if errors:
+            worst = jsonschema.exceptions.best_match(errors)
+            wrong(f"teams: {worst.json_path}: {worst.message[:300]}")
+
+
+KINDS = {"slack": Slack, "teams": Teams, "jira": Jira, "github": GitHub, "servicenow": ServiceNow, "webhook": Receiver}
 
 
 class Post:
@@ -549,11 +615,12 @@ class Handler(BaseHTTPRequestHandler):
         if happens and not happens.get("applied"):
             status, headers = happens["status"], happens.get("headers", {})
             answer = "<!doctype html><title>Sign in</title>" if happens.get("html") else {"message": "as the test wants it"}
+            answer = happens.get("text", answer)
         self.reply(status, headers, answer)
 
     def reply(self, status, headers, answer):
         raw = b"" if answer is None else answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
-        kind = "text/html" if isinstance(answer, str) else "application/json;charset=UTF-8"
+        kind = "text/html" if isinstance(answer, str) and answer.startswith("<") else "text/plain" if isinstance(answer, str) else "application/json;charset=UTF-8"
         self.send_response(status)
         for name, value in {"content-type": kind, **headers, "content-length": str(len(raw))}.items():
             self.send_header(name, value)

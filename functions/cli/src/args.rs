@@ -84,7 +84,13 @@ pub enum Command {
     },
     /// Shows what each owner has to do, writes it as mails look, or sends it.
     Digest(DigestArguments),
-    /// Lists the connectors, or tries whether one can do what it is for.
+    /// Shows what channels and people are told next, or writes it as it will look.
+    Notices {
+        /// Writes each message into this folder: as a page, and as Slack and Teams get it.
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
+    /// Lists the connectors and channels, or tries whether one can do what it is for.
     Connect {
         #[command(subcommand)]
         command: Option<ConnectCommand>,
@@ -509,9 +515,9 @@ pub struct DigestArguments {
 pub enum ConnectCommand {
     /// Looks at its credentials and permissions, and says what is missing. Writes nothing.
     Test {
-        /// The connector's name in amend.yaml.
+        /// The name of the connector, or of the channel, in amend.yaml.
         name: String,
-        /// Also opens a ticket that says that it is a test, comments and closes it.
+        /// Also opens a ticket that says that it is a test, comments and closes it; in a channel, posts such a message.
         #[arg(long)]
         open: bool,
     },

@@ -8,14 +8,17 @@ use std::{
 
 use amend_catalog::{Catalogue, SourceText, facts_file, facts_file::FactsFile, starter_rules};
 use amend_cloud::{Cloud, CloudFacts, Clouds, aws::Aws, azure::Azure, gcp::Gcp};
-use amend_connect::{GitHub, Jira, Local, Mailer, ServiceNow, Tracker, Webhook, local};
+use amend_connect::{Channel, GitHub, Jira, Local, Mailer, ServiceNow, Tracker, Webhook, local};
 use amend_domain::{ports::Clock as _, work::Stop};
 use amend_pipeline::{
     Config, Decider, Lookup, Pipeline, config,
-    config::connectors::{Connector, To},
+    config::{
+        connectors::{Connector, To},
+        notices::ChannelAt,
+    },
     decider,
     fixer::Fixer,
-    notices::Herald,
+    notices::{Herald, Ways},
     system::{SystemClock, UlidIds},
     tickets::Desk,
 };
@@ -184,7 +187,15 @@ pub async fn herald(config: &Config) -> Result<Herald, Failure> {
     let mailer = mailer.map_err(|why| Failure::new(format!("mail cannot be sent: {why}"), None, None))?;
     let (tickets, notices) = (Arc::clone(&store), Arc::clone(&store));
     let (clock, times) = (Arc::new(SystemClock), config.notices.clone());
-    Ok(Herald::new(store, tickets, notices, mailer, times, clock, &UlidIds::default()))
+    let ways = Ways { mailer, channels: Arc::new(channels(config)?) };
+    Ok(Herald::new(store, tickets, notices, ways, times, clock, &UlidIds::default()))
+}
+
+/// The channels, by name.
+pub fn channels(config: &Config) -> Result<BTreeMap<String, Channel>, Failure> {
+    let channel = |at: &ChannelAt| Ok((at.name.clone(), Channel::new(&at.name, at.chat, &at.url)?));
+    let channels: Result<_, String> = config.channels.iter().map(channel).collect();
+    channels.map_err(|why| Failure::new(format!("a channel cannot be used: {why}"), None, None))
 }
 
 /// The trackers, by name: Amend's own, and those of the configuration.

@@ -127,13 +127,13 @@ impl Mistakes {
     }
 }
 
-/// What is not shown: passwords in URLs, keys of 32 bytes in base64, keys of webhooks, and whatever stands after a name
+/// What is not shown: passwords in URLs, keys of 32 bytes in base64, keys of webhooks, addresses of channels, and whatever stands after a name
 /// that looks like that of a secret, a misspelt one included.
 const SECRETS: &str = r#"(?xi)
     ://[^:/@\s"']*:(?<password>[^\s"']+)@
     | (?<key>[A-Za-z0-9+/]{43}=)
-    | (?<hook>whsec_[A-Za-z0-9+/=]+)
-    | \b\w*(?:tok|pass|secret)\w*["']?\ *:\ *
+    | (?<hook>whsec_[A-Za-z0-9+/=]+ | https://[^\s"']*(?:hooks\.slack|logic\.azure|powerplatform)[^\s"']*)
+    | \b\w*(?:tok|pass|secret|slack|teams)\w*["']?\ *:\ *
       (?<value> "[^"\n]*" | '[^'\n]*' | \[[^\]]*\] | [|>][-+]?\ *\n\ +\S+ | [^\s,}\]\[{\#|>][^,}\]\n]* )
 "#;
 

@@ -2,6 +2,7 @@
 //! (`amend_domain::ticket`); they find a ticket by its key, and do one step at a time.
 
 mod adf;
+pub mod chat;
 pub mod github;
 pub mod jira;
 pub mod local;
@@ -16,6 +17,7 @@ use amend_store::StoreError;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
+pub use chat::{Channel, Chat, Message};
 pub use github::GitHub;
 pub use jira::Jira;
 pub use local::Local;
@@ -76,7 +78,8 @@ pub struct Check {
 
 impl Check {
     /// It is as it should be.
-    pub(crate) fn good(what: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn good(what: impl Into<String>) -> Self {
         Self { what: what.into(), missing: None }
     }
 

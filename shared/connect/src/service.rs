@@ -17,6 +17,8 @@ use crate::TrackerError;
 const ANSWER: Duration = Duration::from_secs(20);
 /// So much of what a tracker says about an error is shown.
 const SHOWN: usize = 300;
+/// So much text that is not JSON is a sentence, and no page.
+const WORDS: usize = 120;
 
 /// A text that is not shown: a token, a password, a key.
 #[derive(Clone, PartialEq, Eq)]
@@ -297,7 +299,8 @@ pub fn host_of(base: &str) -> Result<&str, String> {
             Err("an address holds no user and no password: they are members of their own".to_owned())
         }
         _ if host.is_empty() => Err(format!("`{base}` is no address")),
-        "https" if !host.contains(':') => Ok(host),
+        // Some write the usual port out.
+        "https" if !host.trim_end_matches(":443").contains(':') => Ok(host.trim_end_matches(":443")),
         "http" if local => Ok(host),
         _ => Err(format!("`{base}` is not reached by TLS at its usual port")),
     }
@@ -322,6 +325,7 @@ fn said(body: Option<&Value>, bytes: &[u8], is_json: bool) -> String {
         false => words.join("; "),
         true if is_json || body.is_some() => "it does not say why".to_owned(),
         true if bytes.is_empty() => "an empty answer".to_owned(),
+        true if bytes.len() <= WORDS && !bytes.contains(&b'<') => String::from_utf8_lossy(bytes).trim().to_owned(),
         true => "an answer that is not JSON".to_owned(),
     };
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -16,6 +16,7 @@ pub mod facts;
 pub mod fix;
 pub mod guard;
 pub mod ids;
+pub mod notice;
 pub mod pattern;
 pub mod plan;
 pub mod ports;

@@ -136,6 +136,18 @@ pub enum PipelineError {
         /// The owner.
         owner: String,
     },
+    /// Somebody with an address is to be told something, and there is nobody who sends mail.
+    #[error("{to} is not told: nobody sends mail")]
+    NoMailer {
+        /// The address.
+        to: String,
+    },
+    /// A channel is to be told something that is not configured.
+    #[error("no channel is called `{name}`")]
+    NoChannel {
+        /// Its name.
+        name: String,
+    },
     /// A text cannot be written.
     #[error("{what} cannot be written: {why}")]
     Unwritten {
@@ -216,7 +228,12 @@ impl PipelineError {
             Self::Damaged { .. } => WhatNow::Park,
             Self::Remedy(error) => error.what_now(),
             Self::Tracker(error) if error.may_pass() => WhatNow::Retry,
-            Self::Tracker(_) | Self::NoTracker { .. } | Self::NoMail { .. } | Self::Unwritten { .. } => WhatNow::Park,
+            Self::Tracker(_)
+            | Self::NoTracker { .. }
+            | Self::NoMail { .. }
+            | Self::NoMailer { .. }
+            | Self::NoChannel { .. }
+            | Self::Unwritten { .. } => WhatNow::Park,
             Self::Rules(_)
             | Self::NotFound { .. }
             | Self::Unknown { .. }
@@ -251,7 +268,7 @@ impl PipelineError {
             Self::Damaged { .. } => "store.damaged",
             Self::Tracker(_) => "tracker.not-told",
             Self::NoTracker { .. } => "tracker.unknown",
-            Self::NoMail { .. } => "notice.nobody",
+            Self::NoMail { .. } | Self::NoMailer { .. } | Self::NoChannel { .. } => "notice.nobody",
             Self::Unwritten { .. } => "notice.unwritten",
         }
     }
@@ -293,6 +310,8 @@ impl PipelineError {
             Self::Ambiguous { ids, .. } => Some(format!("name one of {}", ids.join(", "))),
             Self::NoTracker { .. } => Some("put it back under `connect` in amend.yaml, then `amend work retry`".into()),
             Self::NoMail { .. } => Some("name a mail server under `notices.mail`, and who gets what nobody owns as `notices.orphans`".into()),
+            Self::NoMailer { .. } => Some("name a mail server under `notices.mail`, then `amend work retry`".into()),
+            Self::NoChannel { .. } => Some("add it under `notices.channels`, or take it out of the rules that `notify` it; then `amend work retry`".into()),
             Self::Damaged { .. } | Self::Tracker(_) | Self::Unwritten { .. } => None,
         }
     }

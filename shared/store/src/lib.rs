@@ -33,7 +33,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use database::{Database, Status};
-pub use notice::Notices;
+pub use notice::{Notices, Untold};
 pub use place::{Place, Server};
 pub use seal::Keys;
 pub use ticket::Tickets;

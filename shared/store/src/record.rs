@@ -7,6 +7,7 @@ use amend_domain::{
     AccountId, Assessment, AssessmentId, Decision, Facts, Problem, ProblemId, TenantId,
     assessment::Version,
     audit::Entry,
+    notice::{Notice, Whom},
     problem::{Closed, Place, State},
     work::WorkKind,
 };
@@ -17,6 +18,7 @@ use crate::{
     Change, Effect, Parked, Recorded, StoreError,
     body::{read, write},
     database::{Row, Tx, Value, values},
+    notice,
     postgres::Lock,
     sql, trail, work,
 };
@@ -39,6 +41,8 @@ pub(crate) struct Batch {
     settings: BTreeSet<String>,
     assessments: BTreeMap<Key, (ProblemId, String)>,
     decisions: BTreeMap<(Key, String), (ProblemId, String)>,
+    /// What people are told.
+    news: Vec<(Whom, Notice)>,
 }
 
 type Key = (TenantId, AssessmentId);
@@ -109,6 +113,7 @@ impl Batch {
             settings: BTreeSet::new(),
             assessments: BTreeMap::new(),
             decisions: BTreeMap::new(),
+            news: Vec::new(),
         }
     }
 
@@ -187,6 +192,9 @@ impl Batch {
         if problem.fix_begins().is_none() {
             self.unqueued.insert(problem.id.clone());
         }
+        if let Some(notice) = Notice::of(&problem, self.problems.get(&problem.id), self.now) {
+            self.news.extend(notice.for_whom(&problem).map(|whom| (whom, notice.clone())));
+        }
         self.changed.insert(problem.id.clone());
         self.problems.insert(problem.id.clone(), problem);
     }
@@ -229,6 +237,7 @@ impl Batch {
             problem.wants_ticket().then(|| (problem.id.as_str(), problem.rank(), self.now))
         });
         work::put_all(tx, WorkKind::File, filed).await?;
+        notice::add(tx, &self.news).await?;
         work::confirm(tx, &self.healthy, self.now).await
     }
 

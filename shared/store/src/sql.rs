@@ -3,7 +3,7 @@
 use crate::database::{Insert, Pick};
 
 /// The version of the schema below.
-pub(crate) const VERSION: i64 = 7;
+pub(crate) const VERSION: i64 = 8;
 
 /// What leads from each version to the next, from version 1.
 pub(crate) const MIGRATIONS: &[&[&str]] = &[
@@ -30,7 +30,14 @@ pub(crate) const MIGRATIONS: &[&[&str]] = &[
         HOLDS,
     ],
     &[EXEMPTIONS],
-    &[TICKETS, TICKETS_BY_DAY, MEMBERS, MEMBERS_BY_TICKET, LOCAL_TICKETS, NOTICES],
+    &[TICKETS, TICKETS_BY_DAY, MEMBERS, MEMBERS_BY_TICKET, LOCAL_TICKETS, NOTICES_7],
+    &[
+        "ALTER TABLE notices ADD COLUMN whom TEXT",
+        "ALTER TABLE notices ADD COLUMN rank BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE notices ADD COLUMN urgent BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE notices ADD COLUMN body TEXT",
+        NOTICES_UNTOLD,
+    ],
 ];
 
 /// What brings the schema forward from a version; nothing, where that is a later one.
@@ -90,8 +97,14 @@ const MEMBERS: &str = "CREATE TABLE ticket_members (
 
 const MEMBERS_BY_TICKET: &str = "CREATE INDEX ticket_members_by_ticket ON ticket_members (ticket)";
 
-/// Notices that were to be sent, so that each is once.
-const NOTICES: &str = "CREATE TABLE notices (name TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL)";
+/// As version 7 had it.
+const NOTICES_7: &str = "CREATE TABLE notices (name TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL)";
+
+/// Notices that were to be sent, so that each is once. One that waits for others, to be told with them, has a `body`.
+const NOTICES: &str = "CREATE TABLE notices (name TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL,
+    whom TEXT, rank BIGINT NOT NULL DEFAULT 0, urgent BIGINT NOT NULL DEFAULT 0, body TEXT)";
+
+const NOTICES_UNTOLD: &str = "CREATE INDEX notices_untold ON notices (whom) WHERE body IS NOT NULL";
 
 const LOCAL_TICKETS: &str = "CREATE TABLE local_tickets (
     id TEXT NOT NULL PRIMARY KEY, number BIGINT NOT NULL UNIQUE, open BIGINT NOT NULL, body TEXT NOT NULL)";
@@ -156,6 +169,7 @@ pub(crate) const SCHEMA: &[&str] = &[
     MEMBERS_BY_TICKET,
     LOCAL_TICKETS,
     NOTICES,
+    NOTICES_UNTOLD,
 ];
 
 /// Returns those that are new.
@@ -453,7 +467,32 @@ pub(crate) const PUT_LOCAL_TICKET: &str = "INSERT INTO local_tickets (id, number
 
 pub(crate) const ADD_NOTICE: &str = "INSERT INTO notices (name, at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
 
-pub(crate) const FORGET_NOTICES: &str = "DELETE FROM notices WHERE at < $1";
+/// What people are to be told, once.
+pub(crate) const ADD_NEWS: Insert = Insert {
+    into: "INSERT INTO notices (name, at, whom, rank, urgent, body)",
+    columns: 6,
+    then: "ON CONFLICT (name) DO NOTHING",
+};
+
+pub(crate) const UNTOLD: &str = "SELECT whom, MIN(at), MAX(rank), MAX(urgent), COUNT(*) FROM notices \
+    WHERE body IS NOT NULL GROUP BY whom ORDER BY whom";
+
+/// Has somebody told. Where that waits already it may come sooner; who failed to do it waits on.
+pub(crate) const GATHER_NEWS: &str = "INSERT INTO work (key, kind, subject, rank, due, attempts, until, fence) \
+    VALUES ($1, $2, $3, $4, $5, 0, 0, 0) ON CONFLICT (key) DO UPDATE SET due = excluded.due \
+    WHERE work.due > excluded.due AND work.attempts = 0 AND work.until = 0 AND work.parked IS NULL";
+
+pub(crate) const NEWS_FOR: &str = "SELECT name, body FROM notices WHERE whom = $1 AND body IS NOT NULL \
+    ORDER BY rank DESC, at, name LIMIT 10000";
+
+pub(crate) const NEWS_TOLD: Pick =
+    Pick { key: &["name"], select: "UPDATE notices SET body = NULL WHERE name IN (SELECT name FROM wanted)" };
+
+/// A problem, by its id alone: decisions know its tenant.
+pub(crate) const GET_PROBLEM: &str = "SELECT body FROM problems WHERE id = $1 \
+    AND tenant IN (SELECT tenant FROM decisions WHERE problem = $1)";
+
+pub(crate) const FORGET_NOTICES: &str = "DELETE FROM notices WHERE at < $1 AND body IS NULL";
 
 /// What nobody is at waits for a person.
 pub(crate) const PARK_WORK: &str = "UPDATE work SET parked = $2, why = $3 WHERE key = $1 AND until = 0";

@@ -16,6 +16,7 @@ use crate::{
     StoreError,
     body::{read, read_all, read_one, write},
     database::{Row, Tx, Value, values},
+    notice,
     postgres::Lock,
     sql,
 };
@@ -120,7 +121,7 @@ pub(crate) async fn reseal(tx: &mut Tx, after: &str) -> Result<(u64, Option<Stri
     Ok((sealed, last))
 }
 
-/// Writes a remediation over what is kept of it.
+/// Writes a remediation over what is kept of it, and what people are told of that.
 pub(crate) async fn put_remediation(tx: &mut Tx, r: &Remediation) -> Result<(), StoreError> {
     let revision = i64::try_from(r.revision).unwrap_or(i64::MAX);
     let body = tx.keys.seal(&r.id, write("remediations", r)?)?;
@@ -148,7 +149,10 @@ pub(crate) async fn put_remediation(tx: &mut Tx, r: &Remediation) -> Result<(), 
         let values = values![&*r.id, r.state.as_str(), revision, r.due, body, r.changed, comes];
         tx.run(sql::PUT_REMEDIATION, &values).await?
     };
-    if done == 1 { Ok(()) } else { Err(StoreError::Overtaken { id: r.id.to_string() }) }
+    if done != 1 {
+        return Err(StoreError::Overtaken { id: r.id.to_string() });
+    }
+    notice::add_step(tx, r).await
 }
 
 /// INVARIANT: whoever has lost the lease keeps nothing, and so writes nothing.

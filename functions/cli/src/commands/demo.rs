@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc};
 
 use amend_catalog::{SourceText, facts_file, mistakes::Collector, yaml};
-use amend_domain::ports::Clock as _;
+use amend_domain::{notice::Whom, ports::Clock as _};
 use amend_http::Client;
 use amend_pipeline::system::SystemClock;
 use amend_pipeline::{Config, accept::Counts, config, rows::ProblemRow};
@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::{
     args::{Demo, Format},
-    commands::{digest, serve, tickets},
+    commands::{digest, notices, serve, tickets},
     failure::{Exit, Failure},
     output::{Output, Tone, counted},
     setup,
@@ -84,6 +84,12 @@ async fn show_tickets(demo: &Demo, config: &Config, output: Output) -> Result<()
             counted(pages.len(), "owner"),
             folder.display()
         ));
+        let folder = demo.store.with_file_name("notices");
+        let news = setup::herald(config).await?.untold().await?;
+        let channels: Vec<_> = news.into_iter().filter(|(whom, _)| matches!(whom, Whom::Channel(_))).collect();
+        for page in notices::write(&channels, &folder)? {
+            output.say(&format!("What Slack and Teams get of it stands in {}", page.display()));
+        }
     }
     Ok(())
 }

@@ -79,6 +79,12 @@ pub async fn run(arguments: &DigestArguments, config: &Config, output: Output) -
     Ok(Exit::Ok)
 }
 
+/// The name of a file about somebody.
+pub fn file_name(whom: &str) -> String {
+    let plain = whom.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.@".contains(c) { c } else { '-' });
+    plain.collect::<String>().trim_start_matches(['-', '.']).to_owned()
+}
+
 /// Writes digests as files, each as a page and as a text. Returns the pages.
 pub fn write(all: &[Digest], folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let fail = |path: &Path, error: std::io::Error| {
@@ -90,11 +96,7 @@ pub fn write(all: &[Digest], folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     std::fs::create_dir_all(folder).map_err(|error| fail(folder, error))?;
     let mut pages = Vec::new();
     for digest in all {
-        let name: String = digest
-            .owner
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || "-_.@".contains(c) { c } else { '-' })
-            .collect();
+        let name = file_name(&digest.owner);
         let page = folder.join(format!("{name}.html"));
         std::fs::write(&page, digest.html().map_err(unwritten)?).map_err(|error| fail(&page, error))?;
         let text = folder.join(format!("{name}.txt"));

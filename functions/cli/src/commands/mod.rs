@@ -15,6 +15,7 @@ mod fix;
 mod hold;
 mod import;
 mod list;
+mod notices;
 mod plan;
 mod remediations;
 mod roles;
@@ -61,6 +62,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
                 Command::Script(arguments) => script::run(&arguments, &config, output).await,
                 Command::Roles(arguments) => roles::run(&arguments, &config, output),
                 Command::Digest(arguments) => digest::run(&arguments, &config, output).await,
+                Command::Notices { out } => notices::run(out.as_deref(), &config, output).await,
                 Command::Connect { command } => connect::run(command, &config, output).await,
                 Command::Sweep => work::sweep(&config, output).await,
                 Command::Tickets { command, all, limit } => tickets::run(command, all, limit, &config, output).await,

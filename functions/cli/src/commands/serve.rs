@@ -1,7 +1,8 @@
 //! `amend serve`: receives events over HTTP, until Ctrl-C.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
+use amend_domain::notice::Whom;
 use amend_pipeline::{Config, Pipeline, PipelineError, accept::Retried, fixer::Fixer, notices::Herald, tickets::Desk};
 use amend_web::App;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::MissedTickBehavior};
@@ -10,7 +11,7 @@ use tracing::{info, warn};
 use crate::{
     args::Serve,
     failure::{Exit, Failure},
-    output::Output,
+    output::{Output, Tone},
     setup,
 };
 
@@ -23,6 +24,10 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
     let clouds = setup::clouds(&config, output);
     let pipeline = Arc::new(setup::pipeline_with(&config, &clouds, output).await?);
     let fixer = setup::fixer_with(&config, clouds, output).await?;
+    for name in unknown_channels(&pipeline, &config) {
+        let text = format!("rules notify `#{name}`, and there is no such channel: name it under `notices.channels`");
+        output.note(&output.toned(Tone::Warn, &text));
+    }
     output.note(&format!("amend listens on http://{}", address(&listener)?));
     let retries = tokio::spawn(retry_now_and_then(Arc::clone(&pipeline)));
     let (end, ended) = watch::channel(false);
@@ -40,6 +45,18 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
     let _ = end.send(true);
     while workers.join_next().await.is_some() {}
     served.map(|()| Exit::Ok)
+}
+
+/// The channels that rules name, and the configuration does not.
+fn unknown_channels(pipeline: &Pipeline, config: &Config) -> BTreeSet<String> {
+    let named = pipeline.rules().rules().iter().flat_map(|rule| &rule.notify).map(|name| Whom::named(name));
+    let known = |name: &str| config.channels.iter().any(|channel| channel.name == name);
+    named
+        .filter_map(|whom| match whom {
+            Whom::Channel(name) if !known(&name) => Some(name.into_string()),
+            _ => None,
+        })
+        .collect()
 }
 
 /// How many pieces of work are done at once.

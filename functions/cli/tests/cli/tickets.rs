@@ -83,7 +83,7 @@ fn a_connector_is_set_up_tried_and_used() {
     );
     let token = [("AMEND__CONNECT__SEC__JIRA__TOKEN", "jira-token")];
     let listed = text(&place.amend_in(&["connect", "--format", "plain"], "", &token).stdout);
-    assert_eq!(listed.lines().nth(1), Some(format!("sec\tjira\t{url}\tall that no route takes").as_str()));
+    assert_eq!(listed.lines().nth(1), Some(format!("sec\tjira\t{url}\ttickets that no route takes").as_str()));
     let explained = text(&place.amend_in(&["config", "explain"], "", &token).stdout);
     assert!(!explained.contains("jira-token") && explained.contains("connect.sec.jira.token"), "{explained}");
     let tried = place.amend_in(&["connect", "test", "sec"], "", &token);
@@ -154,4 +154,64 @@ fn what_owners_have_to_do_is_listed_written_and_mailed() {
         code(&wrong) == 3 && said.contains("is no time that comes again") && said.contains("is no address of mail"),
         "{said}"
     );
+}
+
+#[test]
+fn a_channel_is_set_up_and_tried_and_what_it_gets_is_shown() {
+    let site = "cli-channels";
+    let url = |chat: &str| format!("{}/{site}/{chat}", Served::trackers().url());
+    let place = place("notices: { channels: { sec_ops: { slack: 'https://hooks.example.org/T0/secret' } } }\n");
+    let channels = [
+        ("AMEND__NOTICES__CHANNELS__SEC_OPS__SLACK", &*url("slack")),
+        ("AMEND__NOTICES__CHANNELS__DESK__TEAMS", &url("teams")),
+    ];
+    let listed = text(&place.amend_in(&["connect", "--format", "plain"], "", &channels).stdout);
+    assert!(
+        listed.contains("desk\tteams\t\twhat rules `notify` it of") && listed.contains("sec_ops\tslack"),
+        "{listed}"
+    );
+    let explained = text(&place.amend_in(&["config", "explain", "--format", "plain"], "", &channels).stdout);
+    assert!(explained.contains("notices.channels.desk.teams\t(not shown)") && !explained.contains(site), "{explained}");
+    for (name, chat) in [("sec_ops", "slack"), ("desk", "teams")] {
+        let messages =
+            || Served::trackers().ask(&json!({ "do": "tickets", "site": site, "tracker": chat }))["ok"].clone();
+        let tried = place.amend_in(&["connect", "test", name], "", &channels);
+        assert!(
+            code(&tried) == 0 && text(&tried.stderr).contains("--open` posts a message"),
+            "{}",
+            text(&tried.stderr)
+        );
+        assert_eq!(messages(), json!([]), "nothing was posted");
+        let tried = place.amend_in(&["connect", "test", name, "--open"], "", &channels);
+        assert!(code(&tried) == 0 && text(&tried.stdout).contains("✓ a message was posted"), "{}", text(&tried.stdout));
+        assert!(messages()[0].to_string().contains("Amend can post here"), "{}", messages());
+    }
+    let unknown = place.amend_in(&["connect", "test", "sec"], "", &channels);
+    assert!(text(&unknown.stderr).contains("there are local, desk, sec_ops"), "{}", text(&unknown.stderr));
+    let gone =
+        json!({ "do": "fail", "site": site, "tracker": "slack", "with": { "status": 404, "text": "no_service" } });
+    Served::trackers().ask(&gone);
+    let tried = place.amend_in(&["connect", "test", "sec_ops", "--open"], "", &channels);
+    assert!(code(&tried) == 3 && text(&tried.stdout).contains("is gone"), "{}", text(&tried.stdout));
+    // What is wrong in the file is said without what it holds.
+    for (channels, said) in [
+        ("{ sec: { slack: 'http://hooks.example.org/secret' } }", "no address that is reached by TLS"),
+        (
+            "{ sec: { slack: 'https://x.example/secret', teams: 'https://x.example/secret' } }",
+            "one channel of one service",
+        ),
+        ("{ sec: {} }", "one channel of one service"),
+        ("{ 'Sec Ops': { slack: 'https://x.example/secret' } }", "a channel cannot be called `Sec Ops`"),
+        ("{ sec: { slakc: 'https://hooks.slack.com/secret' } }", "slakc"),
+    ] {
+        place.write("amend.yaml", &format!("version: 1\nrules: rules.yaml\nnotices: {{ channels: {channels} }}\n"));
+        let wrong = place.amend(&["connect"]);
+        let all = text(&wrong.stderr);
+        assert!(code(&wrong) == 3 && all.contains(said), "{channels}: {all}");
+        assert!(!all.contains("/secret"), "{channels}: {all}");
+    }
+    place.write("amend.yaml", "version: 1\nrules: rules.yaml\nnotices: { quiet: '20:00-07:00' }\n");
+    let wrong = place.amend(&["connect"]);
+    assert!(code(&wrong) == 3 && text(&wrong.stderr).contains("are no hours of a day"), "{}", text(&wrong.stderr));
+    assert_eq!(Served::trackers().ask(&json!({ "do": "wrong" }))["ok"], json!([]));
 }

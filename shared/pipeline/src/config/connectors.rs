@@ -57,19 +57,26 @@ impl To {
 
 /// The connectors.
 pub(super) fn read(reader: &mut Reader) -> Vec<Connector> {
-    let mut names: BTreeSet<String> = reader.overridden("connect.").into_iter().collect();
-    let entries = reader.root.get("connect").map(Node::entries).unwrap_or_default().to_vec();
+    let names = named(reader, "connect", "a connector");
+    names.into_iter().filter_map(|name| connector(reader, name)).collect()
+}
+
+/// The names that stand in a table, in the file or in the environment.
+pub(super) fn named(reader: &mut Reader, path: &str, what: &str) -> BTreeSet<String> {
+    let mut names: BTreeSet<String> = reader.overridden(&format!("{path}.")).into_iter().collect();
+    let table = path.split('.').try_fold(&reader.root, |node, part| node.get(part));
+    let entries = table.map(Node::entries).unwrap_or_default().to_vec();
     for (name, _) in &entries {
         let text = reader.mistakes.text(name);
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         if text == LOCAL || text.is_empty() || !text.chars().all(plain) {
             let hint = "lower-case letters, digits and `_`, and not `local`: the environment names it, too";
-            reader.mistakes.error(name, format!("a connector cannot be called `{text}`"), Some(hint.into()));
+            reader.mistakes.error(name, format!("{what} cannot be called `{text}`"), Some(hint.into()));
         } else {
             names.insert(text);
         }
     }
-    names.into_iter().filter_map(|name| connector(reader, name)).collect()
+    names
 }
 
 fn connector(reader: &mut Reader, name: String) -> Option<Connector> {

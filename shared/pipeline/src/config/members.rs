@@ -319,6 +319,19 @@ static MAIL: Shape = Shape {
     ],
 };
 
+/// A channel: one of these.
+static CHANNEL: Shape = Shape {
+    name: "a channel",
+    fields: &[
+        may("slack", Kind::Text, "The address of an incoming webhook of Slack's; best from the environment."),
+        may(
+            "teams",
+            Kind::Text,
+            "The address of a workflow of Microsoft Teams that posts what it is sent; best from the environment.",
+        ),
+    ],
+};
+
 static NOTICES: Shape = Shape {
     name: "notices",
     fields: &[
@@ -329,6 +342,12 @@ static NOTICES: Shape = Shape {
             "When owners get a mail about all that is open, as cron with a time zone: `0 8 * * MON Europe/Vienna`; never, if absent.",
         ),
         may("orphans", Kind::Text, "Who gets what nobody owns, or an owner without an address."),
+        may(
+            "quiet",
+            Kind::Text,
+            "Hours in which nobody is told what can wait: `20:00-07:00 Europe/Vienna`; none, if absent.",
+        ),
+        may("channels", Kind::Table(&Kind::Map(&CHANNEL)), "Channels that rules `notify`, each by a name of its own."),
     ],
 };
 
@@ -456,6 +475,7 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("clouds.gcp.dangerous_endpoint", "(none)"),
     ("notices.digest", "(never)"),
     ("notices.orphans", "(nobody)"),
+    ("notices.quiet", "(none)"),
     ("notices.mail.url", "(none)"),
     ("notices.mail.user", "(none)"),
     ("notices.mail.password", "(none)"),
@@ -501,9 +521,10 @@ pub(super) fn field(name: &str) -> Option<&'static Field> {
     found
 }
 
-/// The members of connectors, by path, with their sentences.
+/// The members of connectors and channels, by path, with their sentences.
 pub(super) fn of_connectors() -> Vec<(String, &'static str)> {
-    let mut all = Vec::new();
+    let channel = |member: &Field| (format!("notices.channels.NAME.{}", member.name), member.doc);
+    let mut all: Vec<_> = CHANNEL.fields.iter().map(channel).collect();
     for kind in CONNECTOR.fields {
         if let Kind::Map(shape) = &kind.kind {
             let path = |member: &Field| format!("connect.NAME.{}.{}", kind.name, member.name);

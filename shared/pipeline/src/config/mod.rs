@@ -4,7 +4,7 @@
 
 pub mod connectors;
 mod members;
-mod notices;
+pub mod notices;
 mod reader;
 
 use std::path::{Path, PathBuf};
@@ -86,6 +86,8 @@ pub struct Config {
     pub mail: Option<amend_connect::mail::Settings>,
     /// When notices are sent, and to whom.
     pub notices: Times,
+    /// The channels that rules notify.
+    pub channels: Vec<notices::ChannelAt>,
     /// The connectors.
     pub connectors: Vec<Connector>,
     /// Where tickets go.
@@ -141,6 +143,7 @@ pub fn load(
     config.fix_digest = reader.text("fixes.digest");
     config.read_clouds(&mut reader);
     (config.mail, config.notices) = notices::read(&mut reader);
+    config.channels = notices::channels(&mut reader);
     config.connectors = connectors::read(&mut reader);
     (config.routes, config.tickets) = connectors::routes(&mut reader, &config.connectors);
     config.store = store(&mut reader, folder);
@@ -202,6 +205,7 @@ impl Config {
             log_json: false,
             mail: None,
             notices: Times::default(),
+            channels: Vec::new(),
             connectors: Vec::new(),
             routes: Routes::default(),
             tickets: Budget::default(),

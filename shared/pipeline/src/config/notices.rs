@@ -1,9 +1,51 @@
 //! Notices: `notices` of amend.yaml.
 
-use amend_connect::{Mailer, Secret, mail};
+use amend_connect::{Channel, Chat, Mailer, Secret, mail};
 
-use super::reader::Reader;
-use crate::notices::Times;
+use super::{connectors::named, reader::Reader};
+use crate::notices::{Times, quiet::Quiet};
+
+/// A channel, as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChannelAt {
+    /// What it is called.
+    pub name: String,
+    /// Of which service.
+    pub chat: Chat,
+    /// The address that this gave for it: whoever has that can post there.
+    pub url: Secret,
+}
+
+/// The channels.
+pub(super) fn channels(reader: &mut Reader) -> Vec<ChannelAt> {
+    let names = named(reader, "notices.channels", "a channel");
+    names.into_iter().filter_map(|name| channel(reader, name)).collect()
+}
+
+fn channel(reader: &mut Reader, name: String) -> Option<ChannelAt> {
+    let path = format!("notices.channels.{name}");
+    let url = |member: &str, reader: &mut Reader| {
+        let member = format!("{path}.{member}");
+        let url = reader.has(&member).then(|| reader.text(&member)).flatten()?;
+        reader.show_as("(not shown)".into());
+        Some(Secret::new(url))
+    };
+    let said = (url("slack", reader), url("teams", reader));
+    let (chat, url, member) = match said {
+        (Some(url), None) => (Chat::Slack, url, "slack"),
+        (None, Some(url)) => (Chat::Teams, url, "teams"),
+        _ => {
+            let hint = "one of slack, teams: the address that the service gives for the channel";
+            reader.wrong_at(&path, &format!("the channel `{name}` must be one channel of one service"), hint);
+            return None;
+        }
+    };
+    if let Err(why) = Channel::new(&name, chat, &url) {
+        reader.wrong_at(&format!("{path}.{member}"), &why, "copy it as the service shows it: `https://…`");
+        return None;
+    }
+    Some(ChannelAt { name, chat, url })
+}
 
 /// How mail is sent, and when what is.
 pub(super) fn read(reader: &mut Reader) -> (Option<mail::Settings>, Times) {
@@ -23,7 +65,9 @@ pub(super) fn read(reader: &mut Reader) -> (Option<mail::Settings>, Times) {
         reader.show_as("(not shown)".into());
     }
     let from = reader.text("notices.mail.from");
-    let times = Times { digest, orphans };
+    let hint = "from, to, and a time zone: `20:00-07:00 Europe/Vienna`";
+    let quiet = reader.parse("notices.quiet", hint, Quiet::parse);
+    let times = Times { digest, orphans, quiet };
     let settings = match (url, from) {
         (Some(url), Some(from)) => Some(mail::Settings { url, user, password, from }),
         (None, None) => None,

@@ -185,10 +185,10 @@ impl Reader {
         }
     }
 
-    /// Whether anything is said below a path, in the file or in the environment.
+    /// Whether anything is said at a path or below it, in the file or in the environment.
     pub fn has(&self, path: &str) -> bool {
         let below = format!("{path}.");
-        self.node(path).is_some() || self.overrides.iter().any(|one| one.path.starts_with(&below))
+        self.node(path).is_some() || self.overrides.iter().any(|one| one.path == path || one.path.starts_with(&below))
     }
 
     /// The names that stand after the start of a path, in the environment.
@@ -259,10 +259,10 @@ fn in_environment(variable: &str, message: String, hint: &str) -> Mistakes {
     collector.finish()
 }
 
-/// `connect.sec.jira.token`: a member of a connector that is a text.
+/// `connect.sec.jira.token`, `notices.channels.sec.slack`: a member of a connector, or of a channel, that is a text.
 fn is_of_connector(path: &str) -> bool {
     let parts: Vec<&str> = path.split('.').collect();
-    matches!(parts.as_slice(), ["connect", _, _, _])
+    matches!(parts.as_slice(), ["connect", _, _, _] | ["notices", "channels", _, _])
         && field(path).is_some_and(|field| matches!(field.kind, Kind::Text))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use amend_domain::{
-    Problem, ProblemId,
+    Problem, ProblemId, RiskLevel, Severity,
     decision::Outcome,
     problem::{Place, State},
     ticket::Ticket,
@@ -121,11 +121,7 @@ pub fn digests(problems: &[Problem], tickets: &[Ticket], now: Timestamp) -> BTre
             title: problem.title.clone(),
             name: problem.resource.name.clone(),
             place: [Some(problem.resource.cloud.as_str()), account].into_iter().flatten().collect::<Vec<_>>().join(" "),
-            risk: match (problem.risk, problem.severity) {
-                (Some(risk), _) => format!("{risk} risk"),
-                (None, Some(severity)) => format!("risk not evaluated, {severity} severity"),
-                (None, None) => "risk not evaluated".to_owned(),
-            },
+            risk: risk(problem.risk, problem.severity),
             due: problem.due.map_or_else(|| "no date".to_owned(), |due| due.strftime("%Y-%m-%d").to_string()),
             left: days.map_or_else(String::new, words),
             ticket: entry.map(|(key, _)| key.clone()),
@@ -138,6 +134,15 @@ pub fn digests(problems: &[Problem], tickets: &[Ticket], now: Timestamp) -> BTre
         }
     }
     all
+}
+
+/// How bad something is: by risk, else by severity, named as such.
+pub(super) fn risk(risk: Option<RiskLevel>, severity: Option<Severity>) -> String {
+    match (risk, severity) {
+        (Some(risk), _) => format!("{risk} risk"),
+        (None, Some(severity)) => format!("risk not evaluated, {severity} severity"),
+        (None, None) => "risk not evaluated".to_owned(),
+    }
 }
 
 /// Calendar days from now to then, in UTC; negative, where it is past.

@@ -1,22 +1,32 @@
 //! Notices to people: one for a person, not one for a finding. That one is to be sent is kept first; whoever takes
-//! that up sends it, as often as it takes.
+//! that up sends it, as often as it takes. There are digests of all that is open ([`digest`]), and news of what
+//! happens ([`news`]), which are gathered for a while.
 
 pub mod digest;
+pub mod news;
+pub mod quiet;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use amend_connect::{Mail, Mailer};
+use amend_connect::{Channel, Mail, Mailer, Message};
 use amend_domain::{
     digest::digest_bytes,
+    notice::{Notice, Whom},
     ports::{Clock, Ids},
     work::{After, Work, WorkKind},
 };
-use amend_store::{Filter, Notices, Store, StoreError, Tickets};
+use amend_store::{Filter, Notices, Store, StoreError, Tickets, Untold};
 use cronexpr::parse_crontab;
 use jiff::{SignedDuration, Timestamp};
 use tracing::info;
 
-use self::digest::{Digest, digests};
+use self::{
+    digest::{Digest, digests},
+    quiet::Quiet,
+};
 use crate::{
     PipelineError,
     advance::{add, put_off},
@@ -28,6 +38,10 @@ const LEASE: SignedDuration = SignedDuration::from_secs(150);
 const CAUGHT_UP: SignedDuration = SignedDuration::from_hours(24);
 /// What a digest tells of.
 const MOST: u32 = 100_000;
+/// So long news are gathered for a channel.
+const FOR_CHANNEL: SignedDuration = SignedDuration::from_mins(1);
+/// And for a mail.
+const FOR_MAIL: SignedDuration = SignedDuration::from_mins(5);
 
 /// When notices are sent, and to whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +50,17 @@ pub struct Times {
     pub digest: Option<String>,
     /// Who gets what nobody owns, or nobody with an address.
     pub orphans: Option<String>,
+    /// When nobody is told what can wait.
+    pub quiet: Option<Quiet>,
+}
+
+/// The ways in which people are told.
+#[derive(Clone, Default)]
+pub struct Ways {
+    /// Mail, where somebody sends it.
+    pub mailer: Option<Mailer>,
+    /// Channels, by name.
+    pub channels: Arc<BTreeMap<String, Channel>>,
 }
 
 /// Whoever sends notices.
@@ -44,7 +69,7 @@ pub struct Herald {
     store: Arc<dyn Store>,
     tickets: Arc<dyn Tickets>,
     notices: Arc<dyn Notices>,
-    mailer: Option<Mailer>,
+    ways: Ways,
     times: Arc<Times>,
     clock: Arc<dyn Clock>,
     holder: Arc<str>,
@@ -58,20 +83,20 @@ pub struct Herald {
 type Looked = (Timestamp, Arc<Vec<Digest>>);
 
 impl Herald {
-    /// Puts the parts together. Without somebody who sends mail nothing is sent.
+    /// Puts the parts together.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
         tickets: Arc<dyn Tickets>,
         notices: Arc<dyn Notices>,
-        mailer: Option<Mailer>,
+        ways: Ways,
         times: Times,
         clock: Arc<dyn Clock>,
         ids: &dyn Ids,
     ) -> Self {
         let holder = ids.next(clock.now()).into();
         let (times, announced, looked) = (Arc::new(times), Arc::default(), Arc::default());
-        Self { store, tickets, notices, mailer, times, clock, holder, announced, looked }
+        Self { store, tickets, notices, ways, times, clock, holder, announced, looked }
     }
 
     /// The digests of all owners, as things are now.
@@ -96,17 +121,47 @@ impl Herald {
     /// # Errors
     /// When nobody sends mail, or the server does not take it.
     pub async fn send(&self, digest: &Digest, name: &str) -> Result<(), PipelineError> {
-        let (Some(mailer), Some(to)) = (&self.mailer, self.recipient(&digest.owner)) else {
+        let (Some(_), Some(to)) = (&self.ways.mailer, self.recipient(&digest.owner)) else {
             return Err(PipelineError::NoMail { owner: digest.owner.to_string() });
         };
-        let unwritten = |error: askama::Error| PipelineError::Unwritten { what: "a digest", why: error.to_string() };
+        let pages = (digest.html(), digest.text());
+        self.mail(to, digest.subject(), pages, name).await
+    }
+
+    /// Sends a mail of this name.
+    async fn mail(
+        &self,
+        to: &str,
+        subject: String,
+        (html, text): (Result<String, askama::Error>, Result<String, askama::Error>),
+        name: &str,
+    ) -> Result<(), PipelineError> {
+        let Some(mailer) = &self.ways.mailer else { return Err(PipelineError::NoMailer { to: to.to_owned() }) };
+        let unwritten = |error: askama::Error| PipelineError::Unwritten { what: "a mail", why: error.to_string() };
         let id = digest_bytes(name.as_bytes()).replace("sha256:", "amend.");
-        let html = digest.html().map_err(unwritten)?;
-        let text = digest.text().map_err(unwritten)?;
-        let mail = Mail { to: to.to_owned(), subject: digest.subject(), html, text, id };
-        mailer.send(&mail).await?;
-        info!(to, subject = mail.subject, "mail");
+        let (html, text) = (html.map_err(unwritten)?, text.map_err(unwritten)?);
+        mailer.send(&Mail { to: to.to_owned(), subject, html, text, id }).await?;
+        info!(to, name, "mail");
         Ok(())
+    }
+
+    /// What people were not told yet: to whom, and the message, were it sent now.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn untold(&self) -> Result<Vec<(Whom, Message)>, PipelineError> {
+        let mut all = Vec::new();
+        for untold in self.notices.untold().await? {
+            let (_, message) = self.news(&untold.whom).await?;
+            all.extend(message.map(|message| (untold.whom, message)));
+        }
+        Ok(all)
+    }
+
+    /// What somebody was not told yet: the names of it, and the message.
+    async fn news(&self, whom: &Whom) -> Result<(Vec<String>, Option<Message>), PipelineError> {
+        let (names, notices): (Vec<String>, Vec<Notice>) = self.notices.news(whom).await?.into_iter().unzip();
+        Ok((names, news::message(&notices)))
     }
 
     /// Sends one notice that is due. Nothing, where none is.
@@ -114,18 +169,31 @@ impl Herald {
     /// # Errors
     /// When the store does not answer.
     pub async fn work(&self) -> Result<Option<(Work, After)>, PipelineError> {
-        if self.mailer.is_none() || self.store.stopped().await?.is_some() {
+        if self.store.stopped().await?.is_some() {
             return Ok(None);
         }
         self.announce().await?;
+        self.gather().await?;
         let now = self.clock.now();
         let Some((work, lease)) = self.store.claim(WorkKind::NOTICES, &self.holder, now, add(now, LEASE)).await? else {
             return Ok(None);
         };
-        let after = match self.deliver(&work).await {
+        let delivered = match Untold::whom_of(&work.subject) {
+            Some(whom) => self.tell(&whom).await,
+            None => self.deliver(&work).await,
+        };
+        let after = match delivered {
             Ok(()) => After::Done,
             Err(PipelineError::Store(StoreError::Overtaken { .. })) => return Ok(Some((work, After::Done))),
-            Err(error) => put_off(&work, &error, self.clock.now()),
+            Err(error) => {
+                let wait = if let PipelineError::Tracker(error) = &error { error.wait() } else { None };
+                match (put_off(&work, &error, self.clock.now()), wait) {
+                    (After::Again { at, why }, Some(wait)) => {
+                        After::Again { at: at.max(add(self.clock.now(), wait)), why }
+                    }
+                    (after, _) => after,
+                }
+            }
         };
         self.store.leave(&lease, &after, self.clock.now()).await?;
         Ok(Some((work, after)))
@@ -146,6 +214,41 @@ impl Herald {
         info!(%time, owners = all.len(), new, "digests");
         *self.announced.lock().unwrap_or_else(PoisonError::into_inner) = Some(time);
         Ok(())
+    }
+
+    /// Has those told for whom something is kept: a while after the first of it, or when quiet hours end.
+    async fn gather(&self) -> Result<(), PipelineError> {
+        for untold in self.notices.untold().await? {
+            let while_ = if matches!(untold.whom, Whom::Channel(_)) { FOR_CHANNEL } else { FOR_MAIL };
+            let due = add(untold.since, while_);
+            let due = match &self.times.quiet {
+                Some(quiet) if !untold.urgent => quiet.end(due.max(self.clock.now())),
+                _ => due,
+            };
+            self.notices.gather(&untold, due).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells somebody what they were not told yet. An owner who cannot be told is not.
+    async fn tell(&self, whom: &Whom) -> Result<(), PipelineError> {
+        let (names, message) = self.news(whom).await?;
+        let Some(message) = message else { return Ok(()) };
+        match whom {
+            Whom::Channel(name) => {
+                let channel = self.ways.channels.get(&**name);
+                let channel = channel.ok_or_else(|| PipelineError::NoChannel { name: name.to_string() })?;
+                channel.post(&message).await?;
+                info!(channel = &**name, message.title, "message");
+            }
+            Whom::Owner(name) if !name.contains('@') || self.ways.mailer.is_none() => {}
+            Whom::Owner(to) | Whom::Address(to) => {
+                let subject = format!("Amend: {}", message.title);
+                let pages = (news::html(&message), news::text(&message));
+                self.mail(to, subject, pages, &names.concat()).await?;
+            }
+        }
+        Ok(self.notices.told(&names, self.clock.now()).await?)
     }
 
     /// Sends what a name stands for, as things are now. What there is nothing to say of is not sent.
