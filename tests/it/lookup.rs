@@ -12,6 +12,7 @@ use amend_cloud::{CloudFacts, FactSource};
 use amend_domain::{
     Assessment, Cloud, Decision, Facts, RuleSet, Setting,
     facts::Need,
+    owners::Owners,
     problem::SourceOfTruth,
     thing::{Read, Reads, Thing, ThingKind},
 };
@@ -424,7 +425,7 @@ proptest! {
         let decide = |assessment: Assessment, reads: &Reads| {
             let mut known = Facts::none(facts.now);
             reads.fill(&mut known, &assessment.resource);
-            let decision = Decision::new(rules.decide(&assessment, &known), &assessment, &known, "");
+            let decision = Decision::new(rules.decide(&assessment, &known), &assessment, &known, &Owners::default(), "");
             Change { assessment, setting: Setting::new("s"), decision, facts: known, truth: SourceOfTruth::default() }
         };
         let all = [Cloud::Azure, Cloud::Aws, Cloud::Gcp];
@@ -432,7 +433,7 @@ proptest! {
         let looked_up = lookup.decide(decide, vec![assessment.clone()], facts.now, Duration::from_secs(60));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let looked_up = runtime.block_on(looked_up).expect("decided").remove(0).decision;
-        let knowing = Decision::new(rules.decide(&assessment, &facts), &assessment, &facts, "");
+        let knowing = Decision::new(rules.decide(&assessment, &facts), &assessment, &facts, &Owners::default(), "");
         prop_assert_eq!(&looked_up.rule, &knowing.rule);
         prop_assert_eq!(looked_up.lacks().is_empty(), knowing.lacks().is_empty());
         prop_assert_eq!(&looked_up.owner, &knowing.owner);

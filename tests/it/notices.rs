@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use amend_catalog::{SourceText, owners_file};
 use amend_connect::{Mailer, Secret, mail};
-use amend_domain::work::After;
+use amend_domain::{owners::Owners, work::After};
 use amend_events::Form;
 use amend_pipeline::notices::{Herald, Times, Ways};
 use amend_store::{Notices as _, Store as _};
@@ -42,7 +43,7 @@ async fn sending(test: &str, password: &str) -> Sending {
     let store = Arc::new(bench.store.clone());
     let mailer = Mailer::new(&settings(password)).expect("settings");
     let orphans = Some(format!("desk@{test}.example"));
-    let times = Times { digest: Some(MONDAYS.into()), orphans, quiet: None };
+    let times = Times { digest: Some(MONDAYS.into()), orphans, ..Times::default() };
     let clock = bench.clock.clone();
     let ways = Ways { mailer: Some(mailer), ..Ways::default() };
     let herald = Herald::new(store.clone(), store.clone(), store, ways, times, clock, &CountedIds::default());
@@ -180,4 +181,137 @@ async fn nothing_is_sent_while_everything_is_stopped_or_of_what_went_away() {
     sending.bench.store.announce(&["digest/x/ann@gone.example".to_owned()], stop.at).await.expect("kept");
     assert_eq!(sending.work("2026-11-23T07:01:00Z").await.len(), 2);
     assert!(mails("ann@gone.example").is_empty() && mails(&sending.ann).len() == 1);
+}
+
+/// Ann and the web squad, whom Mara manages; what nobody else owns in the account is Pat's.
+const OWNERS: &str = "name;owner;account;manager\n\
+    Web squad;web@TEST.example;;mara@TEST.example\n\
+    ann@TEST.example;;;mara@TEST.example\n\
+    ;pat@TEST.example;2f6c1a5e-0b7d-4f7e-8a39-51c0de9b7a11;\n";
+
+fn owners(test: &str) -> Arc<Owners> {
+    let file = SourceText::new("owners.csv", OWNERS.replace("TEST", test));
+    Arc::new(owners_file::load(&file).expect("owners without mistakes"))
+}
+
+#[tokio::test]
+async fn a_manager_hears_what_those_whom_they_manage_are_late_with() {
+    let mut sending = sending("managed", "mail-password").await;
+    sending.herald = sending.herald.with_owners(owners("managed"));
+    let web = Export {
+        title: "Web apps should".into(),
+        key: "7a1c0000-0000-0000-0000-000000000001".into(),
+        ..account("web1")
+    };
+    sending.report(&web, "2026-11-10T10:00:00Z").await;
+    sending.report(&account("st1"), "2026-11-11T10:00:00Z").await;
+    sending.report(&account("st2"), "2026-11-21T10:00:00Z").await;
+    assert_eq!(sending.work("2026-11-23T07:00:30Z").await.len(), 3);
+    // What rules call an owner stands for an address by now.
+    assert_eq!(mails("web@managed.example").len(), 1);
+    assert!(mails("desk@managed.example").is_empty());
+    let told = mails("mara@managed.example");
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["subject"], "Amend: 2 findings are overdue");
+    insta::assert_snapshot!(told[0]["text"].as_str().expect("a text").replace("managed.example", "example.org"));
+    let html = told[0]["html"].as_str().expect("a page");
+    assert!(
+        html.contains("of 2 owners whom you manage") && html.contains("Web squad") && !html.contains("st2"),
+        "{html}"
+    );
+    // Or only what is late for long.
+    let store = Arc::new(sending.bench.store.clone());
+    let times = Times { escalate: jiff::SignedDuration::from_hours(5 * 24), ..Times::default() };
+    let clock = sending.bench.clock.clone();
+    let other = Herald::new(store.clone(), store.clone(), store, Ways::default(), times, clock, &CountedIds::default());
+    let digests = other.with_owners(owners("managed")).digests().await.expect("the store answers");
+    let late: Vec<_> = digests.iter().filter(|digest| digest.of_others).map(|digest| digest.overdue.len()).collect();
+    assert_eq!(late, [1]);
+}
+
+#[tokio::test]
+async fn an_owner_hears_once_on_the_day_after_something_was_due() {
+    let sending = sending("late", "mail-password").await;
+    sending.report(&account("st1"), "2026-11-12T10:00:00Z").await;
+    sending.report(&account("st2"), "2026-11-12T23:59:59Z").await;
+    sending.report(&account("st3"), "2026-11-13T00:00:00Z").await;
+    assert_eq!(sending.work("2026-11-19T23:59:59Z").await, []);
+    assert_eq!(sending.work("2026-11-20T00:00:00Z").await, [], "it is gathered");
+    assert_eq!(sending.work("2026-11-20T00:05:00Z").await, [After::Done]);
+    let told = mails(&sending.ann);
+    assert_eq!((told.len(), &told[0]["subject"]), (1, &json!("Amend: 2 overdue")));
+    assert_eq!(sending.work("2026-11-20T23:00:00Z").await, []);
+    assert_eq!(sending.work("2026-11-21T00:06:00Z").await, []);
+    assert_eq!(sending.work("2026-11-21T00:11:00Z").await, [After::Done]);
+    assert_eq!(mails(&sending.ann)[1]["subject"], "Amend: 1 overdue");
+}
+
+#[test]
+fn owners_are_who_a_file_says_they_are() {
+    let owners = owners("x");
+    assert_eq!(owners.called("WEB Squad ", None), Some("web@x.example"));
+    assert_eq!((owners.called("nobody", None), owners.called("ann@x.example", None)), (None, None));
+    assert_eq!(owners.of("2F6C1A5E-0b7d-4f7e-8a39-51c0de9b7a11"), Some("pat@x.example"));
+    assert_eq!((owners.of("another"), owners.manager("pat@x.example")), (None, None));
+    assert_eq!(owners.manager("web@x.example"), Some("mara@x.example"));
+    assert_eq!(owners.manager("ANN@x.example"), Some("mara@x.example"));
+    // The same as YAML, which knows patterns and places, too.
+    let text = "version: 1\nowners:\n  - { name: web-*, account: 'aws:111122223333', owner: web@x.example }\n  - { name: web-*, owner: other@x.example }\n";
+    let owners = owners_file::load(&SourceText::new("owners.yaml", text)).expect("no mistakes");
+    assert_eq!(owners.called("web-1", Some("111122223333")), Some("web@x.example"));
+    assert_eq!(owners.called("web-1", Some("4")), Some("other@x.example"));
+    for (name, text, said) in [
+        ("o.csv", "name,boss\nx,y", "there is no column `boss` here"),
+        ("o.csv", "name,name\nx,y", "there is no column `name` here"),
+        ("o.csv", "name,owner\nx,a@b,c", "this row has 3 columns"),
+        ("o.csv", "name,owner\nü,\n", "this row says nothing"),
+        ("o.csv", "account,manager\nx,m@x\n", "this row is about nobody"),
+        ("o.csv", "name,manager\nx,Mara\n", "`Mara` is no address"),
+        ("o.csv", "name,owner\n\"x,a@b", "this row has 1 column"),
+        ("o.csv", "", ""),
+        ("o.yaml", "version: 1\nowners: [{ nam: x }]", "`nam`"),
+        ("o.yaml", "version: 1", "owners"),
+    ] {
+        match owners_file::load(&SourceText::new(name, text)) {
+            Ok(owners) => assert!(said.is_empty() && owners.is_empty(), "{text}"),
+            Err(mistakes) => {
+                let all = format!("{mistakes:?}");
+                assert!(!said.is_empty() && all.contains(said), "{text}: {all}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_owner_is_found_by_tag_by_account_and_by_what_a_file_calls_them() {
+    let file = SourceText::new("owners.csv", OWNERS.replace("TEST", "x"));
+    let owners = owners_file::load(&file).expect("owners without mistakes");
+    for (rule, tags, name, from) in [
+        (
+            "{ tag: owner }",
+            "{ owner: web squad }",
+            Some("web@x.example"),
+            "tag owner of the resource: web squad, who is this in owners.csv",
+        ),
+        (
+            "{ tag: owner, fallback: b@x.example }",
+            "{}",
+            Some("pat@x.example"),
+            "subscription 2f6c1a5e-0b7d-4f7e-8a39-51c0de9b7a11, in owners.csv",
+        ),
+        ("Web squad", "{}", Some("web@x.example"), "named by the rule: Web squad, who is this in owners.csv"),
+        ("c@x.example", "{}", Some("c@x.example"), "named by the rule"),
+    ] {
+        let rules = format!("version: 1\nrules: [{{ id: all, priority: 1, owner: {rule} }}]");
+        let group = "/subscriptions/2f6c1a5e-0b7d-4f7e-8a39-51c0de9b7a11";
+        let st1 = format!("{group}/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/st1");
+        let facts = format!(
+            "version: 1\naccounts: [{{ id: {group}, tags: {{}} }}]\ngroups: [{{ id: {group}/resourceGroups/rg, tags: {{}} }}]\nresources: [{{ id: {st1}, tags: {tags} }}]"
+        );
+        let bench = amend_tests::harness::bench_owned(&rules, &facts, owners.clone()).await;
+        bench.accept(Form::Plain, &account("st1").text()).await;
+        let problem = bench.store.problems(&amend_store::Filter::default()).await.expect("listed").remove(0);
+        let owner = &problem.decision.owner;
+        assert_eq!((owner.name.as_deref(), &*owner.from), (name, from), "{rule} {tags}");
+    }
 }

@@ -1,6 +1,6 @@
 //! What must hold for any rules, any assessment, any facts.
 
-use amend_domain::{Decision, Facts, RuleSet, Verdict, explain, rule::Mode};
+use amend_domain::{Decision, Facts, RuleSet, Verdict, explain, owners::Owners, rule::Mode};
 use amend_tests::{harness::long, random};
 use proptest::prelude::*;
 
@@ -54,7 +54,7 @@ proptest! {
     ) {
         let rules = RuleSet::new(rules, String::new());
         let less = without(&facts, which);
-        let decide = |facts: &Facts| Decision::new(rules.decide(&assessment, facts), &assessment, facts, "");
+        let decide = |facts: &Facts| Decision::new(rules.decide(&assessment, facts), &assessment, facts, &Owners::default(), "");
         let (full, partial) = (decide(&facts), decide(&less));
         let (full, partial) = (strength(&full), strength(&partial));
         prop_assert!(partial.0 <= full.0 && partial.1 <= full.1 && partial.2 <= full.2, "{:?} became {:?}", full, partial);

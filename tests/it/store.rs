@@ -7,6 +7,7 @@ use amend_domain::{
     AccountId, Decision, Facts, Outcome, Verdict,
     exemption::{Approval, Category, Exemption},
     guard::Hold,
+    owners::Owners,
     problem::{Closed, Place as Where, SourceOfTruth, State},
     rule::{FixPolicy, FixWhen, Mode},
     settings::Setting,
@@ -78,7 +79,7 @@ fn change(export: &Export) -> Change {
     let items = amend_events::read(Form::Plain, export.text().as_bytes(), &context, &Limits::default()).expect("read");
     let Some(Item::Assessment(assessment)) = items.into_iter().next() else { panic!("not an assessment") };
     let facts = Facts::none(moment("2026-11-20T12:00:00Z"));
-    let decision = Decision::new(Verdict::Ungoverned, &assessment, &facts, "sha256:x");
+    let decision = Decision::new(Verdict::Ungoverned, &assessment, &facts, &Owners::default(), "sha256:x");
     Change { setting: Setting::new("s"), assessment: *assessment, decision, facts, truth: SourceOfTruth::default() }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! The fuzz crate includes this file as it is, so that it links nothing else of the tests.
 
-use amend_catalog::{SourceText, facts_file, fix_file, governance, rule_file};
+use amend_catalog::{SourceText, facts_file, fix_file, governance, owners_file, rule_file};
 use amend_domain::{
     Assessment, Facts, TenantId, Truth,
     expr::Program,
@@ -50,6 +50,8 @@ pub fn rules(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let file = SourceText::new("fuzz.yaml", text);
     let _ = facts_file::load(&file, Timestamp::UNIX_EPOCH);
+    let _ = owners_file::load(&file);
+    let _ = owners_file::load(&SourceText::new("owners.csv", &file.text));
     match rule_file::load(&[file]) {
         Ok((loaded, _)) => {
             for test in &loaded.tests {

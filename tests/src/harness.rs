@@ -12,6 +12,7 @@ use amend_catalog::{Catalogue, SourceText, facts_file};
 use amend_cloud::FactSource;
 use amend_domain::{
     Cloud, TenantId,
+    owners::Owners,
     ports::{Clock, Ids},
 };
 use amend_events::{Form, Limits};
@@ -100,14 +101,24 @@ pub async fn bench(rules: &str, facts: &str) -> Bench {
     bench_in(Fresh::new(Kind::usual()).await, rules, facts).await
 }
 
+/// The same, where a file says who is who.
+pub async fn bench_owned(rules: &str, facts: &str, owners: Owners) -> Bench {
+    bench_of(Fresh::new(Kind::usual()).await, rules, facts, owners).await
+}
+
 /// The same on a store that is there already.
 pub async fn bench_in(fresh: Fresh, rules: &str, facts: &str) -> Bench {
+    bench_of(fresh, rules, facts, Owners::default()).await
+}
+
+async fn bench_of(fresh: Fresh, rules: &str, facts: &str, owners: Owners) -> Bench {
     let clock = StillClock::at("2026-11-20T12:00:00Z");
     let facts = facts_file::load(&SourceText::new("facts.yaml", facts), moment("2026-11-20T00:00:00Z"))
         .expect("facts without mistakes");
     let parts = Parts {
         rule_files: vec![SourceText::new("rules.yaml", rules)],
         facts,
+        owners: Arc::new(owners),
         clock: clock.clone(),
         catalogue: catalogue(),
         tenant: TenantId::new(TENANT),

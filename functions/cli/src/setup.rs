@@ -6,10 +6,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use amend_catalog::{Catalogue, SourceText, facts_file, facts_file::FactsFile, starter_rules};
+use amend_catalog::{Catalogue, SourceText, facts_file, facts_file::FactsFile, owners_file, starter_rules};
 use amend_cloud::{Cloud, CloudFacts, Clouds, aws::Aws, azure::Azure, gcp::Gcp};
 use amend_connect::{Channel, GitHub, Jira, Local, Mailer, ServiceNow, Tracker, Webhook, local};
-use amend_domain::{ports::Clock as _, work::Stop};
+use amend_domain::{owners::Owners, ports::Clock as _, work::Stop};
 use amend_pipeline::{
     Config, Decider, Lookup, Pipeline, config,
     config::{
@@ -92,6 +92,16 @@ pub fn facts(config: &Config) -> Result<FactsFile, Failure> {
     let written = std::fs::metadata(path).and_then(|about| about.modified()).ok();
     let read = written.and_then(|time| jiff::Timestamp::try_from(time).ok()).unwrap_or_else(|| SystemClock.now());
     facts_file::load(&file, read).map_err(|mistakes| Failure::mistakes("the facts cannot be used", mistakes))
+}
+
+/// Who is who, as configured.
+pub fn owners(config: &Config) -> Result<Arc<Owners>, Failure> {
+    let Some(path) = &config.owners else { return Ok(Arc::default()) };
+    let file = read_text(path)?;
+    // It is named in decisions: by its name, not by where it is on this machine.
+    let name = path.file_name().map_or(file.name, |name| name.to_string_lossy().into_owned());
+    let owners = owners_file::load(&SourceText::new(name, file.text));
+    owners.map(Arc::new).map_err(|mistakes| Failure::mistakes("the file of owners cannot be used", mistakes))
 }
 
 /// The files of a user's own fixes.
@@ -188,7 +198,8 @@ pub async fn herald(config: &Config) -> Result<Herald, Failure> {
     let (tickets, notices) = (Arc::clone(&store), Arc::clone(&store));
     let (clock, times) = (Arc::new(SystemClock), config.notices.clone());
     let ways = Ways { mailer, channels: Arc::new(channels(config)?) };
-    Ok(Herald::new(store, tickets, notices, ways, times, clock, &UlidIds::default()))
+    let herald = Herald::new(store, tickets, notices, ways, times, clock, &UlidIds::default());
+    Ok(herald.with_owners(owners(config)?))
 }
 
 /// The channels, by name.
@@ -276,6 +287,7 @@ pub fn decider_of(
     let parts = decider::Parts {
         rule_files,
         facts,
+        owners: owners(config)?,
         clock: Arc::new(SystemClock),
         catalogue: catalogue(config, output)?,
         tenant: config.tenant.clone(),

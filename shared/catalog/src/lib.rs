@@ -11,6 +11,7 @@ pub mod fix_file;
 pub mod fix_test;
 pub mod governance;
 pub mod mistakes;
+pub mod owners_file;
 pub mod permissions;
 pub mod rule_file;
 pub mod rule_test;

@@ -5,6 +5,7 @@ use amend_domain::{
     Resource, ResourceId, Risk, RiskLevel, RuleSet, ScopeId, Severity, Source, Status, StatusCode, Tags, TenantId,
     Timeframe,
     facts::Known,
+    owners::Owners,
     resource::{AccountId, arm_type, arn_account},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -227,8 +228,13 @@ impl RuleTest {
     /// Runs the case against `rules`.
     #[must_use]
     pub fn run(&self, rules: &RuleSet) -> TestResult {
-        let decision =
-            Decision::new(rules.decide(&self.assessment, &self.facts), &self.assessment, &self.facts, rules.digest());
+        let decision = Decision::new(
+            rules.decide(&self.assessment, &self.facts),
+            &self.assessment,
+            &self.facts,
+            &Owners::default(),
+            rules.digest(),
+        );
         let rule = decision.rule.as_ref().map(ToString::to_string);
         let mut wrong = Vec::new();
         for (what, expected) in &self.expect {

@@ -6,6 +6,8 @@ use crate::{
     assessment::Assessment,
     facts::{Facts, Need, Needs},
     ids::RuleId,
+    owners::Owners,
+    resource::AccountId,
     rule::{DueFrom, FixPolicy, FixWhen, Grace, Mode, OwnerSource, Rule},
     ruleset::Verdict,
     timeframe::Timeframe,
@@ -105,7 +107,7 @@ impl<'de> Deserialize<'de> for Grace {
 impl Decision {
     /// What follows from `verdict` for `assessment`.
     #[must_use]
-    pub fn new(verdict: Verdict<'_>, assessment: &Assessment, facts: &Facts, rule_set: &str) -> Self {
+    pub fn new(verdict: Verdict<'_>, assessment: &Assessment, facts: &Facts, owners: &Owners, rule_set: &str) -> Self {
         let none = Self {
             outcome: Outcome::NothingToDo,
             rule: None,
@@ -131,7 +133,7 @@ impl Decision {
             Verdict::Governed { rule, set } => Self {
                 outcome: Outcome::Governed,
                 rule: Some(rule.id.clone()),
-                owner: owner(&rule.owner, assessment, facts),
+                owner: owner(&rule.owner, assessment, facts, owners),
                 due: rule.due,
                 due_from: rule.due_from,
                 grace: rule.grace,
@@ -148,7 +150,11 @@ impl Decision {
     #[must_use]
     pub fn nothing(why: &str, rule_set: &str, assessment: &Assessment, facts: &Facts) -> Self {
         let outcome = Outcome::NothingToDo;
-        Self { outcome, why: why.into(), ..Self::new(Verdict::Ungoverned, assessment, facts, rule_set) }
+        Self {
+            outcome,
+            why: why.into(),
+            ..Self::new(Verdict::Ungoverned, assessment, facts, &Owners::default(), rule_set)
+        }
     }
 
     /// What would have to be known for it to say more.
@@ -210,16 +216,29 @@ fn why(rule: &Rule, set: Option<usize>, assessment: &Assessment) -> String {
     if parts.is_empty() { "it holds for everything".to_owned() } else { parts.join("; ") }
 }
 
-/// Looks the owner up: by name, else by tag on the resource, its group, its account.
+/// Looks the owner up: by name, else by tag on the resource, its group, its account, else by the account in the file of
+/// owners. That also says whom a name stands for.
 ///
 /// A place whose tags are not known ends the search: the tag might stand there.
-fn owner(source: &OwnerSource, assessment: &Assessment, facts: &Facts) -> Owner {
-    let found = |name: &str, from: String| Owner { name: Some(name.into()), from: from.into(), lacks: None };
+fn owner(source: &OwnerSource, assessment: &Assessment, facts: &Facts, owners: &Owners) -> Owner {
+    let account = assessment.resource.account.as_ref().map(AccountId::native);
+    let found = |name: &str, from: String| {
+        let (name, from) = match owners.called(name, account) {
+            Some(owner) => (owner, format!("{from}: {name}, who is this in {}", owners.source())),
+            None => (name, from),
+        };
+        Owner { name: Some(name.into()), from: from.into(), lacks: None }
+    };
     if let Some(name) = &source.manual {
         return found(name, "named by the rule".into());
     }
+    let of_account = || {
+        let name = owners.of(account?)?;
+        let from = format!("{} {}, in {}", assessment.resource.cloud.account_word(), account?, owners.source());
+        Some(Owner { name: Some(name.into()), from: from.into(), lacks: None })
+    };
     let Some(tag) = &source.tag else {
-        return Owner::nobody("the rule names no owner");
+        return of_account().unwrap_or_else(|| Owner::nobody("the rule names no owner"));
     };
     let group = assessment.resource.group().map(|_| (&facts.group_tags, Need::GroupTags, "resource group"));
     let word = assessment.resource.cloud.account_word();
@@ -234,6 +253,9 @@ fn owner(source: &OwnerSource, assessment: &Assessment, facts: &Facts) -> Owner 
                 }
             }
         }
+    }
+    if let Some(owner) = of_account() {
+        return owner;
     }
     match &source.fallback {
         Some(name) => found(name, format!("fallback: no tag {tag}")),

@@ -17,6 +17,7 @@ pub mod fix;
 pub mod guard;
 pub mod ids;
 pub mod notice;
+pub mod owners;
 pub mod pattern;
 pub mod plan;
 pub mod ports;

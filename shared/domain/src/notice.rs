@@ -23,6 +23,8 @@ pub enum News {
     Opened,
     /// One came back.
     Returned,
+    /// It was due, and is there yet.
+    Overdue,
     /// A person is asked whether it may be fixed.
     Asked,
     /// It is about to be written.
@@ -50,6 +52,7 @@ impl News {
         match self {
             Self::Opened => "opened",
             Self::Returned => "returned",
+            Self::Overdue => "overdue",
             Self::Asked => "asked",
             Self::Changing => "changing",
             Self::Changed => "changed",
@@ -215,6 +218,12 @@ impl Notice {
         Some(Self::about(problem, news, now))
     }
 
+    /// What is told of a problem that is late.
+    #[must_use]
+    pub fn overdue(problem: &Problem, now: Timestamp) -> Self {
+        Self::about(problem, News::Overdue, now)
+    }
+
     /// Whether a step of a remediation tells people anything.
     #[must_use]
     pub fn is_worth_telling(r: &Remediation) -> bool {
@@ -256,11 +265,11 @@ impl Notice {
         }
     }
 
-    /// Whom it is for: those whom the rule of a problem names, and, where something is written, its owner.
+    /// Whom it is for: those whom the rule of a problem names, and, where something is written or late, its owner.
     pub fn for_whom<'p>(&self, problem: &'p Problem) -> impl Iterator<Item = Whom> + use<'p> {
         let mut whom: BTreeSet<Whom> = problem.decision.notify.iter().map(|name| Whom::named(name)).collect();
-        let is_written = self.fix.is_some() && self.news != News::Asked;
-        let owner = problem.decision.owner.name.as_deref().filter(|_| is_written);
+        let is_owners = self.news == News::Overdue || self.fix.is_some() && self.news != News::Asked;
+        let owner = problem.decision.owner.name.as_deref().filter(|_| is_owners);
         if let Some(owner) = owner.filter(|owner| !whom.contains(&Whom::named(owner))) {
             whom.insert(Whom::Owner(owner.into()));
         }
@@ -270,10 +279,12 @@ impl Notice {
     /// The name of it for somebody, unlike that of any other.
     #[must_use]
     pub fn name_for(&self, whom: &Whom) -> String {
-        let of = self
-            .fix
-            .as_ref()
-            .map_or_else(|| format!("{}/{}", self.problem, self.period), |fix| fix.remediation.to_string());
+        let of = match (&self.fix, self.due) {
+            (Some(fix), _) => fix.remediation.to_string(),
+            // A date can be moved, and passed again.
+            (None, Some(due)) if self.news == News::Overdue => format!("{}/{due}", self.problem),
+            (None, _) => format!("{}/{}", self.problem, self.period),
+        };
         format!("news/{whom}/{of}/{}", self.news.as_str())
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use amend_catalog::{Catalogue, Mistakes, SourceText, facts_file::FactsFile, rule_file, rule_test::RuleTest};
 use amend_domain::{
-    Assessment, Cloud, Decision, RuleSet, Settings, StatusCode, TenantId, assessment::Action, ports::Clock,
-    problem::SourceOfTruth, thing::Reads,
+    Assessment, Cloud, Decision, RuleSet, Settings, StatusCode, TenantId, assessment::Action, owners::Owners,
+    ports::Clock, problem::SourceOfTruth, thing::Reads,
 };
 use amend_events::{Context, Form, Item, Limits, Refused};
 use amend_store::Change;
@@ -16,6 +16,8 @@ pub struct Parts {
     pub rule_files: Vec<SourceText>,
     /// What is known beside the events.
     pub facts: FactsFile,
+    /// Who is who.
+    pub owners: Arc<Owners>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The fixes; they say which recommendations speak of one setting.
@@ -37,6 +39,7 @@ pub struct Decider {
     settings: Arc<Settings>,
     catalogue: Arc<Catalogue>,
     facts: Arc<FactsFile>,
+    owners: Arc<Owners>,
     clock: Arc<dyn Clock>,
     tenant: TenantId,
     truths: Arc<[(Cloud, SourceOfTruth)]>,
@@ -57,6 +60,7 @@ impl Decider {
             settings: Arc::new(parts.catalogue.settings()?),
             catalogue: parts.catalogue,
             facts: Arc::new(parts.facts),
+            owners: parts.owners,
             clock: parts.clock,
             tenant: parts.tenant,
             truths: parts.truths.into(),
@@ -133,7 +137,7 @@ impl Decider {
         let nothing = |why| Decision::nothing(why, digest, &assessment, &facts);
         let decision = match (assessment.action, assessment.status.code) {
             (Action::Report, StatusCode::Unhealthy) => {
-                Decision::new(self.rules.decide(&assessment, &facts), &assessment, &facts, digest)
+                Decision::new(self.rules.decide(&assessment, &facts), &assessment, &facts, &self.owners, digest)
             }
             (Action::Delete, _) => nothing("the source deleted the finding"),
             (Action::Unknown, _) => nothing("the source did something this version does not know"),

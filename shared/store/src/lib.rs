@@ -160,6 +160,8 @@ pub struct Filter {
     pub rule: Option<String>,
     /// Only those in this account.
     pub account: Option<String>,
+    /// Only those that are due from a time on, and before another.
+    pub due: Option<(Timestamp, Timestamp)>,
     /// At most this many.
     pub limit: Option<u32>,
 }

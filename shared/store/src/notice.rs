@@ -26,6 +26,9 @@ pub trait Notices: Send + Sync {
     /// Has notices sent, by name. One that was to be sent before is not sent again. Returns how many are new.
     async fn announce(&self, names: &[String], now: Timestamp) -> Result<usize, StoreError>;
 
+    /// Keeps what people are to be told, each of it once.
+    async fn tell(&self, news: &[(Whom, Notice)]) -> Result<(), StoreError>;
+
     /// Those for whom something is kept that they were not told.
     async fn untold(&self) -> Result<Vec<Untold>, StoreError>;
 
@@ -113,6 +116,12 @@ impl Notices for Database {
         }
         tx.commit().await?;
         Ok(new)
+    }
+
+    async fn tell(&self, news: &[(Whom, Notice)]) -> Result<(), StoreError> {
+        let mut tx = self.begin("keep what people are to be told").await?;
+        add(&mut tx, news).await?;
+        tx.commit().await
     }
 
     async fn untold(&self) -> Result<Vec<Untold>, StoreError> {

@@ -220,7 +220,7 @@ pub(crate) const UNDETERMINED: &str = "SELECT a.body FROM assessments a JOIN pro
 
 pub(crate) const LIST_PROBLEMS: &str = "SELECT body FROM problems WHERE ($1 IS NULL OR open = $1) \
     AND ($2 IS NULL OR backlog = $2) AND ($3 IS NULL OR rule = $3) AND ($4 IS NULL OR account = $4) \
-    ORDER BY open DESC, risk DESC, severity DESC, opened, id LIMIT $5";
+    AND ($5 IS NULL OR due >= $5 AND due < $6) ORDER BY open DESC, risk DESC, severity DESC, opened, id LIMIT $7";
 
 pub(crate) const FIND_PROBLEMS: &str = "SELECT body FROM problems WHERE (id >= $1 AND id < $1 || 'g') OR resource = $2 \
     OR id IN (SELECT problem FROM assessments WHERE id = $3) ORDER BY id LIMIT 100";

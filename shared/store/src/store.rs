@@ -103,6 +103,8 @@ impl Store for Database {
             filter.backlog.map(i64::from),
             filter.rule.as_deref(),
             filter.account.as_deref(),
+            filter.due.map(|(from, _)| from.as_microsecond()),
+            filter.due.map(|(_, to)| to.as_microsecond()),
             filter.limit.map_or(i64::MAX, i64::from),
         ];
         read_all("problems", &tx.rows(sql::LIST_PROBLEMS, &values).await?)

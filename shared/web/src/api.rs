@@ -86,7 +86,7 @@ async fn problems(
         }
     };
     let limit = Some(query.limit.unwrap_or(1_000));
-    let filter = Filter { open, backlog: query.backlog, rule: query.rule, account: query.account, limit };
+    let filter = Filter { open, backlog: query.backlog, rule: query.rule, account: query.account, limit, due: None };
     let found = app.pipeline.store().problems(&filter).await.map_err(amend_pipeline::PipelineError::from)?;
     let now = app.pipeline.now();
     Ok(Json(ProblemList { problems: found.iter().map(|problem| ProblemRow::new(problem, now)).collect() }))

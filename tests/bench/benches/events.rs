@@ -201,6 +201,7 @@ fn reading_and_deciding(deliveries: &[String], count: usize) -> f64 {
     let parts = Parts {
         rule_files: vec![SourceText::new("rules.yaml", RULES)],
         facts: amend_catalog::facts_file::FactsFile::default(),
+        owners: Arc::default(),
         clock: StillClock::at("2026-11-20T12:00:00Z"),
         catalogue: catalogue(),
         tenant: TenantId::new(TENANT),

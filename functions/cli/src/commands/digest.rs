@@ -29,8 +29,7 @@ pub async fn run(arguments: &DigestArguments, config: &Config, output: Output) -
     }
     if arguments.send {
         for digest in &all {
-            let name = format!("digest/{}/{}", setup::now(), digest.owner);
-            herald.send(digest, &name).await?;
+            herald.send(digest, &digest.name(setup::now())).await?;
             output.say(&format!("sent to {}", herald.recipient(&digest.owner).unwrap_or_default()));
         }
         return Ok(Exit::Ok);
@@ -60,7 +59,7 @@ pub async fn run(arguments: &DigestArguments, config: &Config, output: Output) -
                 None => ("nobody".to_owned(), Tone::Warn),
             };
             vec![
-                (digest.owner.to_string(), Tone::Plain),
+                (whose(digest), Tone::Plain),
                 number(digest.overdue.len(), Tone::Alarm),
                 number(digest.soon.len(), Tone::Warn),
                 number(digest.later.len(), Tone::Plain),
@@ -79,10 +78,15 @@ pub async fn run(arguments: &DigestArguments, config: &Config, output: Output) -
     Ok(Exit::Ok)
 }
 
+/// Who it is for, and that they manage others where it tells of those.
+fn whose(digest: &Digest) -> String {
+    if digest.of_others { format!("{} (manager)", digest.owner) } else { digest.owner.to_string() }
+}
+
 /// The name of a file about somebody.
 pub fn file_name(whom: &str) -> String {
     let plain = whom.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.@".contains(c) { c } else { '-' });
-    plain.collect::<String>().trim_start_matches(['-', '.']).to_owned()
+    plain.collect::<String>().trim_start_matches(['-', '.']).trim_end_matches('-').to_owned()
 }
 
 /// Writes digests as files, each as a page and as a text. Returns the pages.
@@ -96,7 +100,7 @@ pub fn write(all: &[Digest], folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     std::fs::create_dir_all(folder).map_err(|error| fail(folder, error))?;
     let mut pages = Vec::new();
     for digest in all {
-        let name = file_name(&digest.owner);
+        let name = file_name(&whose(digest));
         let page = folder.join(format!("{name}.html"));
         std::fs::write(&page, digest.html().map_err(unwritten)?).map_err(|error| fail(&page, error))?;
         let text = folder.join(format!("{name}.txt"));

@@ -20,7 +20,7 @@ pub async fn run(list: List, config: &Config, output: Output) -> Result<Exit, Fa
     };
     // One more than asked for tells whether there are more.
     let limit = Some(list.limit.saturating_add(1));
-    let filter = Filter { open, backlog: None, rule: list.rule, account: list.account, limit };
+    let filter = Filter { open, backlog: None, rule: list.rule, account: list.account, limit, due: None };
     let found = pipeline.store().problems(&filter).await?;
     let now = pipeline.now();
     let most = usize::try_from(list.limit).unwrap_or(usize::MAX);

@@ -46,6 +46,8 @@ pub struct Config {
     pub rules: Vec<PathBuf>,
     /// The facts file.
     pub facts: Option<PathBuf>,
+    /// The file of owners.
+    pub owners: Option<PathBuf>,
     /// Clouds that are asked for facts.
     pub fact_clouds: Vec<Cloud>,
     /// After how long a fact is read again.
@@ -137,6 +139,7 @@ pub fn load(
     config.read_service(&mut reader, folder);
     config.read_people(&mut reader, now);
     config.read_facts(&mut reader, folder);
+    config.owners = reader.text("owners").map(|path| folder.join(path));
     config.audit_heads = reader.text("audit.heads").map(|path| folder.join(path));
     config.read_remediating(&mut reader);
     config.fix_folder = reader.text("fixes.folder").map(|path| folder.join(path));
@@ -185,6 +188,7 @@ impl Config {
             who: Person::local(),
             rules: Vec::new(),
             facts: None,
+            owners: None,
             fact_clouds: Vec::new(),
             fact_age: SignedDuration::from_hours(24),
             aws_organization: None,

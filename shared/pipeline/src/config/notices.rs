@@ -1,6 +1,7 @@
 //! Notices: `notices` of amend.yaml.
 
 use amend_connect::{Channel, Chat, Mailer, Secret, mail};
+use jiff::SignedDuration;
 
 use super::{connectors::named, reader::Reader};
 use crate::notices::{Times, quiet::Quiet};
@@ -67,7 +68,9 @@ pub(super) fn read(reader: &mut Reader) -> (Option<mail::Settings>, Times) {
     let from = reader.text("notices.mail.from");
     let hint = "from, to, and a time zone: `20:00-07:00 Europe/Vienna`";
     let quiet = reader.parse("notices.quiet", hint, Quiet::parse);
-    let times = Times { digest, orphans, quiet };
+    let mut escalate = SignedDuration::ZERO;
+    reader.duration("notices.escalate", SignedDuration::ZERO, "write it as `7d`", &mut escalate);
+    let times = Times { digest, orphans, escalate, quiet };
     let settings = match (url, from) {
         (Some(url), Some(from)) => Some(mail::Settings { url, user, password, from }),
         (None, None) => None,

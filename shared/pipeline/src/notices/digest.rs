@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use amend_domain::{
     Problem, ProblemId, RiskLevel, Severity,
     decision::Outcome,
+    owners::Owners,
     problem::{Place, State},
     ticket::Ticket,
 };
@@ -25,6 +26,9 @@ const MOST: usize = 25;
 pub struct Digest {
     /// Who: an address, or whatever the rules call them.
     pub owner: Box<str>,
+    /// Whether it tells a manager of what others are late with.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_others: bool,
     /// As of when.
     pub at: Timestamp,
     /// What is past its date.
@@ -40,6 +44,8 @@ pub struct Digest {
 pub struct Item {
     /// The problem.
     pub problem: ProblemId,
+    /// Who is to handle it.
+    pub owner: Box<str>,
     /// What is wrong.
     pub title: Box<str>,
     /// What people call the resource.
@@ -52,6 +58,9 @@ pub struct Item {
     pub due: String,
     /// How long that is from now, or was before.
     pub left: String,
+    /// The same, where it is past.
+    #[serde(skip)]
+    pub late: Option<SignedDuration>,
     /// What its tracker calls its ticket.
     pub ticket: Option<Box<str>>,
     /// Where that is.
@@ -106,34 +115,44 @@ pub fn digests(problems: &[Problem], tickets: &[Ticket], now: Timestamp) -> BTre
     let mut all: BTreeMap<Box<str>, Digest> = BTreeMap::new();
     for problem in list {
         let owner: Box<str> = problem.decision.owner.name.clone().unwrap_or_else(|| NOBODY.into());
-        let digest = all.entry(owner.clone()).or_insert_with(|| Digest {
-            owner,
-            at: now,
-            overdue: Vec::new(),
-            soon: Vec::new(),
-            later: Vec::new(),
-        });
+        let digest = all.entry(owner.clone()).or_insert_with(|| Digest::none(owner.clone(), now));
         let days = problem.due.map(|due| days_between(now, due));
         let entry = entries.get(&problem.id);
         let account = problem.resource.account.as_ref().map(|account| account.native());
         let item = Item {
             problem: problem.id.clone(),
+            owner,
             title: problem.title.clone(),
             name: problem.resource.name.clone(),
             place: [Some(problem.resource.cloud.as_str()), account].into_iter().flatten().collect::<Vec<_>>().join(" "),
             risk: risk(problem.risk, problem.severity),
             due: problem.due.map_or_else(|| "no date".to_owned(), |due| due.strftime("%Y-%m-%d").to_string()),
             left: days.map_or_else(String::new, words),
+            late: problem.due.map(|due| now.duration_since(due)).filter(|late| late.is_positive()),
             ticket: entry.map(|(key, _)| key.clone()),
             url: entry.and_then(|(_, url)| url.clone()),
         };
         match (problem.due, days) {
-            (Some(due), _) if due < now => digest.overdue.push(item),
+            _ if item.late.is_some() => digest.overdue.push(item),
             (_, Some(days)) if days <= SOON => digest.soon.push(item),
             _ => digest.later.push(item),
         }
     }
     all
+}
+
+/// What managers are told: what the owners whom they manage are late with, for so long.
+#[must_use]
+pub fn of_managers(digests: &BTreeMap<Box<str>, Digest>, owners: &Owners, after: SignedDuration) -> Vec<Digest> {
+    let mut all: BTreeMap<&str, Digest> = BTreeMap::new();
+    for digest in digests.values() {
+        let Some(manager) = owners.manager(&digest.owner) else { continue };
+        let late = digest.overdue.iter().filter(|item| item.late.is_some_and(|late| late >= after));
+        let of_manager =
+            all.entry(manager).or_insert_with(|| Digest { of_others: true, ..Digest::none(manager.into(), digest.at) });
+        of_manager.overdue.extend(late.cloned());
+    }
+    all.into_values().filter(|digest| !digest.is_empty()).collect()
 }
 
 /// How bad something is: by risk, else by severity, named as such.
@@ -175,6 +194,28 @@ struct Text<'d> {
 }
 
 impl Digest {
+    /// One of nothing.
+    fn none(owner: Box<str>, at: Timestamp) -> Self {
+        Self { owner, of_others: false, at, overdue: Vec::new(), soon: Vec::new(), later: Vec::new() }
+    }
+
+    /// The name of the notice that it is at a time.
+    #[must_use]
+    pub fn name(&self, time: Timestamp) -> String {
+        format!("{}/{time}/{}", self.kind(), self.owner)
+    }
+
+    /// Whether it is what a notice of this name tells.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        let mut parts = name.splitn(3, '/');
+        parts.next() == Some(self.kind()) && parts.nth(1) == Some(&*self.owner)
+    }
+
+    fn kind(&self) -> &'static str {
+        if self.of_others { "overdue" } else { "digest" }
+    }
+
     /// What stands over the mail.
     #[must_use]
     pub fn subject(&self) -> String {
@@ -185,6 +226,9 @@ impl Digest {
     #[must_use]
     pub fn headline(&self) -> String {
         let all = self.len();
+        if self.of_others {
+            return if all == 1 { "1 finding is overdue".to_owned() } else { format!("{all} findings are overdue") };
+        }
         let open = if all == 1 { "1 finding is open".to_owned() } else { format!("{all} findings are open") };
         match (self.overdue.len(), self.soon.len()) {
             (0, 0) => open,
@@ -206,6 +250,15 @@ impl Digest {
     }
 
     fn whose(&self) -> String {
+        if self.of_others {
+            let mut owners: Vec<&str> = self.overdue.iter().map(|item| &*item.owner).collect();
+            owners.sort_unstable();
+            owners.dedup();
+            return match owners.as_slice() {
+                [one] => format!("of {one}, whom you manage"),
+                _ => format!("of {} owners whom you manage", owners.len()),
+            };
+        }
         if *self.owner == *NOBODY { "that nobody owns".to_owned() } else { format!("for {}", self.owner) }
     }
 
@@ -213,8 +266,11 @@ impl Digest {
         self.at.strftime("%Y-%m-%d").to_string()
     }
 
-    fn parts(&self) -> [Part<'_>; 3] {
-        [
+    fn parts(&self) -> Vec<Part<'_>> {
+        if self.of_others {
+            return vec![Part { title: "Overdue", colour: "#b3261e", items: &self.overdue }];
+        }
+        vec![
             Part { title: "Overdue", colour: "#b3261e", items: &self.overdue },
             Part { title: "Due within a week", colour: "#a15c00", items: &self.soon },
             Part { title: "Later", colour: "#46607a", items: &self.later },

@@ -15,6 +15,7 @@ use amend_connect::{Channel, Mail, Mailer, Message};
 use amend_domain::{
     digest::digest_bytes,
     notice::{Notice, Whom},
+    owners::Owners,
     ports::{Clock, Ids},
     work::{After, Work, WorkKind},
 };
@@ -24,7 +25,7 @@ use jiff::{SignedDuration, Timestamp};
 use tracing::info;
 
 use self::{
-    digest::{Digest, digests},
+    digest::{Digest, digests, of_managers},
     quiet::Quiet,
 };
 use crate::{
@@ -50,6 +51,8 @@ pub struct Times {
     pub digest: Option<String>,
     /// Who gets what nobody owns, or nobody with an address.
     pub orphans: Option<String>,
+    /// How long something is overdue before a manager hears of it.
+    pub escalate: SignedDuration,
     /// When nobody is told what can wait.
     pub quiet: Option<Quiet>,
 }
@@ -71,10 +74,13 @@ pub struct Herald {
     notices: Arc<dyn Notices>,
     ways: Ways,
     times: Arc<Times>,
+    owners: Arc<Owners>,
     clock: Arc<dyn Clock>,
     holder: Arc<str>,
     /// The last time for which digests were announced by this process.
     announced: Arc<Mutex<Option<Timestamp>>>,
+    /// The last day on which this process kept what is overdue.
+    reminded: Arc<Mutex<Option<Timestamp>>>,
     /// The digests of all owners, and as of when: a hundred mails are sent from one look at the store.
     looked: Arc<Mutex<Option<Looked>>>,
 }
@@ -95,11 +101,29 @@ impl Herald {
         ids: &dyn Ids,
     ) -> Self {
         let holder = ids.next(clock.now()).into();
-        let (times, announced, looked) = (Arc::new(times), Arc::default(), Arc::default());
-        Self { store, tickets, notices, ways, times, clock, holder, announced, looked }
+        let (times, announced, reminded, looked) = (Arc::new(times), Arc::default(), Arc::default(), Arc::default());
+        Self {
+            store,
+            tickets,
+            notices,
+            ways,
+            times,
+            owners: Arc::default(),
+            clock,
+            holder,
+            announced,
+            reminded,
+            looked,
+        }
     }
 
-    /// The digests of all owners, as things are now.
+    /// The same, where it is known who is who.
+    #[must_use]
+    pub fn with_owners(self, owners: Arc<Owners>) -> Self {
+        Self { owners, ..self }
+    }
+
+    /// The digests of all owners, then those of managers, as things are now.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -107,13 +131,21 @@ impl Herald {
         let filter = Filter { open: Some(true), backlog: Some(false), ..Filter::default() };
         let problems = self.store.problems(&filter).await?;
         let tickets = self.tickets.tickets(MOST).await?;
-        Ok(digests(&problems, &tickets, self.clock.now()).into_values().collect())
+        let own = digests(&problems, &tickets, self.clock.now());
+        let managers = of_managers(&own, &self.owners, self.times.escalate);
+        Ok(own.into_values().chain(managers).collect())
     }
 
-    /// Who gets a digest: its owner, where that is an address.
+    /// Who gets a digest: its owner, where that is an address, or stands for one.
     #[must_use]
     pub fn recipient<'a>(&'a self, owner: &'a str) -> Option<&'a str> {
-        if owner.contains('@') { Some(owner) } else { self.times.orphans.as_deref() }
+        self.address(owner).or(self.times.orphans.as_deref())
+    }
+
+    /// The address of an owner.
+    fn address<'a>(&'a self, owner: &'a str) -> Option<&'a str> {
+        let is_address = |name: &&str| name.contains('@');
+        Some(owner).filter(is_address).or_else(|| self.owners.called(owner, None).filter(is_address))
     }
 
     /// Sends a digest at once.
@@ -173,6 +205,7 @@ impl Herald {
             return Ok(None);
         }
         self.announce().await?;
+        self.remind().await?;
         self.gather().await?;
         let now = self.clock.now();
         let Some((work, lease)) = self.store.claim(WorkKind::NOTICES, &self.holder, now, add(now, LEASE)).await? else {
@@ -209,10 +242,37 @@ impl Herald {
         }
         let all = self.digests().await?;
         let reached = all.iter().filter(|digest| self.recipient(&digest.owner).is_some());
-        let names: Vec<String> = reached.map(|digest| format!("digest/{time}/{}", digest.owner)).collect();
+        let names: Vec<String> = reached.map(|digest| digest.name(time)).collect();
         let new = self.notices.announce(&names, self.clock.now()).await?;
         info!(%time, owners = all.len(), new, "digests");
         *self.announced.lock().unwrap_or_else(PoisonError::into_inner) = Some(time);
+        Ok(())
+    }
+
+    /// Keeps once a day, in UTC, what became overdue on the day before, so that those concerned are told.
+    async fn remind(&self) -> Result<(), PipelineError> {
+        let day = SignedDuration::from_hours(24);
+        let now = self.clock.now();
+        let second = now.as_second();
+        let today = second.saturating_sub(second.rem_euclid(day.as_secs()));
+        let today = Timestamp::from_second(today).unwrap_or(now);
+        if *self.reminded.lock().unwrap_or_else(PoisonError::into_inner) == Some(today) {
+            return Ok(());
+        }
+        let due = Some((add(today, -day), today));
+        let filter = Filter { open: Some(true), backlog: Some(false), due, ..Filter::default() };
+        let news: Vec<(Whom, Notice)> = self
+            .store
+            .problems(&filter)
+            .await?
+            .iter()
+            .flat_map(|problem| {
+                let notice = Notice::overdue(problem, now);
+                notice.for_whom(problem).map(move |whom| (whom, notice.clone())).collect::<Vec<_>>()
+            })
+            .collect();
+        self.notices.tell(&news).await?;
+        *self.reminded.lock().unwrap_or_else(PoisonError::into_inner) = Some(today);
         Ok(())
     }
 
@@ -241,20 +301,24 @@ impl Herald {
                 channel.post(&message).await?;
                 info!(channel = &**name, message.title, "message");
             }
-            Whom::Owner(name) if !name.contains('@') || self.ways.mailer.is_none() => {}
-            Whom::Owner(to) | Whom::Address(to) => {
-                let subject = format!("Amend: {}", message.title);
-                let pages = (news::html(&message), news::text(&message));
-                self.mail(to, subject, pages, &names.concat()).await?;
+            Whom::Address(to) => self.mail_news(to, &message, &names).await?,
+            Whom::Owner(name) => {
+                if let Some(to) = self.address(name).filter(|_| self.ways.mailer.is_some()) {
+                    self.mail_news(to, &message, &names).await?;
+                }
             }
         }
         Ok(self.notices.told(&names, self.clock.now()).await?)
     }
 
+    async fn mail_news(&self, to: &str, message: &Message, names: &[String]) -> Result<(), PipelineError> {
+        let pages = (news::html(message), news::text(message));
+        self.mail(to, format!("Amend: {}", message.title), pages, &names.concat()).await
+    }
+
     /// Sends what a name stands for, as things are now. What there is nothing to say of is not sent.
     async fn deliver(&self, work: &Work) -> Result<(), PipelineError> {
-        let owner = work.subject.splitn(3, '/').nth(2).unwrap_or_default();
-        match self.recent().await?.iter().find(|digest| *digest.owner == *owner) {
+        match self.recent().await?.iter().find(|digest| digest.is_called(&work.subject)) {
             Some(digest) => self.send(digest, &work.subject).await,
             None => Ok(()),
         }

@@ -40,7 +40,7 @@ fn place(news: News) -> u8 {
     match news {
         News::Failed | News::Parked => 0,
         News::Asked => 1,
-        News::Opened | News::Returned => 2,
+        News::Opened | News::Returned | News::Overdue => 2,
         News::Changing | News::Undoing | News::Undone => 3,
         News::Changed | News::Healthy | News::Closed => 4,
     }
@@ -59,6 +59,7 @@ fn title(all: &[&Notice]) -> String {
         (News::Opened, 1) => "1 new finding".to_owned(),
         (News::Opened, count) => format!("{count} new findings"),
         (News::Returned, count) => format!("{count} came back"),
+        (News::Overdue, count) => format!("{count} overdue"),
         (News::Asked, 1) => "1 fix awaits approval".to_owned(),
         (News::Asked, count) => format!("{count} fixes await approval"),
         (News::Changing, count) => format!("{count} being fixed"),
@@ -79,6 +80,7 @@ fn item(one: &Notice) -> Item {
     let (tone, news) = match one.news {
         News::Opened => (Tone::Alarm, "New"),
         News::Returned => (Tone::Alarm, "Came back"),
+        News::Overdue => (Tone::Asked, "Overdue"),
         News::Asked => (Tone::Asked, "Awaits approval"),
         News::Changing => (Tone::Plain, "Is being fixed"),
         News::Changed => (Tone::Good, "Fixed"),
@@ -92,7 +94,7 @@ fn item(one: &Notice) -> Item {
     let about = [Some(one.cloud.as_str().to_owned()), one.account.as_deref().map(str::to_owned)];
     let about: Vec<String> = about.into_iter().flatten().chain([digest::risk(one.risk, one.severity)]).collect();
     let mut lines = Vec::new();
-    if matches!(one.news, News::Opened | News::Returned | News::Asked) {
+    if matches!(one.news, News::Opened | News::Returned | News::Overdue | News::Asked) {
         let owner = one.owner.as_deref().map_or_else(|| "nobody owns it".to_owned(), |owner| format!("owner {owner}"));
         let due = one.due.map(|due| format!("due {}", due.strftime("%Y-%m-%d")));
         lines.push([Some(owner), due].into_iter().flatten().collect::<Vec<_>>().join(", "));
