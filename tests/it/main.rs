@@ -9,6 +9,7 @@ mod catalogue;
 mod channels;
 mod configuration;
 mod corpus;
+mod dates;
 mod demo;
 mod exempted;
 mod expressions;

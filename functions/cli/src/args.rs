@@ -84,6 +84,30 @@ pub enum Command {
     },
     /// Shows what each owner has to do, writes it as mails look, or sends it.
     Digest(DigestArguments),
+    /// Moves the due date of a problem, with a reason. Whoever has a name needs `may: dates` for it.
+    Due {
+        /// The problem (`p-…`), or the start of its id.
+        problem: String,
+        /// The day, in UTC, which is still on time: `2026-12-15`.
+        on: String,
+        /// Why.
+        #[arg(long, value_parser = said)]
+        why: String,
+    },
+    /// Says when a problem of yours will be done. Its due date stands.
+    Eta {
+        /// The problem (`p-…`), or the start of its id.
+        problem: String,
+        /// The day, in UTC: `2026-12-15`.
+        #[arg(required_unless_present = "none")]
+        on: Option<String>,
+        /// What to say of it.
+        #[arg(long, value_parser = said, requires = "on")]
+        why: Option<String>,
+        /// Takes it back.
+        #[arg(long, conflicts_with = "on")]
+        none: bool,
+    },
     /// Shows what channels and people are told next, or writes it as it will look.
     Notices {
         /// Writes each message into this folder: as a page, and as Slack and Teams get it.

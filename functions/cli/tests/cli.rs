@@ -13,6 +13,8 @@ use serde_json::json;
 mod audit;
 #[path = "cli/crash.rs"]
 mod crash;
+#[path = "cli/dates.rs"]
+mod dates;
 #[path = "cli/tickets.rs"]
 mod tickets;
 

@@ -85,7 +85,12 @@ fn table(file: &SourceText, mistakes: &mut Collector) -> Vec<Row> {
     let at = |position: Option<&csv::Position>, columns: &csv::StringRecord| {
         let start = position.map_or(0, |position| usize::try_from(position.byte()).unwrap_or_default());
         let start = start.saturating_add(skipped).min(file.text.len());
-        let start = file.text.len().saturating_sub(file.text.get(start..).unwrap_or_default().trim_start().len());
+        // What stands before a row belongs to it, to the reader: empty lines and comments.
+        let mut rest = file.text.get(start..).unwrap_or_default().trim_start();
+        while let Some((_, after)) = rest.strip_prefix('#').and_then(|comment| comment.split_once('\n')) {
+            rest = after.trim_start();
+        }
+        let start = file.text.len().saturating_sub(rest.len());
         let length = columns.as_slice().len().saturating_add(columns.len().saturating_sub(1)).max(1);
         start..file.text.floor_char_boundary(start.saturating_add(length))
     };

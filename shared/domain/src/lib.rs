@@ -7,6 +7,7 @@
 
 pub mod assessment;
 pub mod audit;
+pub mod dates;
 pub mod decision;
 pub mod digest;
 pub mod exemption;

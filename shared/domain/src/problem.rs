@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     assessment::{Action, Assessment, RiskLevel, Severity, Source, StatusCode},
+    dates::{Eta, Moved},
     decision::{Decision, Outcome},
     ids::{AssessmentId, ProblemId, RecommendationKey, TenantId},
     resource::Resource,
@@ -120,6 +121,12 @@ pub struct Problem {
     /// Until when it is spared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spared_until: Option<Timestamp>,
+    /// Who moved its due date last, where somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<Moved>,
+    /// When its owner means to be done, where they said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<Eta>,
     /// What was last decided while it was there.
     pub decision: Decision,
     /// Which finding that was decided about.
@@ -184,6 +191,8 @@ impl Problem {
                 identified: None,
                 due: None,
                 spared_until: None,
+                moved: None,
+                eta: None,
                 decision: decision.clone(),
                 decided_by: assessment.id.clone(),
             },
@@ -196,6 +205,7 @@ impl Problem {
             problem.period = problem.period.saturating_add(1);
             (problem.opened, problem.place) = (opened, place);
             (problem.identified, problem.due, problem.spared_until) = (None, None, None);
+            (problem.moved, problem.eta) = (None, None);
         }
         let speaks = state == FindingState::Unhealthy && problem.is_decided_by(assessment, truth);
         // INVARIANT: what other rules said stays assigned when the rules are edited: work has begun on
@@ -309,9 +319,14 @@ impl Problem {
         let identified = *self.identified.get_or_insert(now);
         // A date once set does not move; one that no rule has set yet, may be.
         if self.due.is_none() {
-            self.due = self.due_if_begun(identified);
-            self.spared_until = self.due.zip(self.decision.grace).map(|(due, grace)| grace.ends(due));
+            self.set_due(self.due_if_begun(identified));
         }
+    }
+
+    /// Sets when it is due, and what counts from then.
+    pub(crate) fn set_due(&mut self, due: Option<Timestamp>) {
+        self.due = due;
+        self.spared_until = due.zip(self.decision.grace).map(|(due, grace)| grace.ends(due));
     }
 
     /// When it would be due if work on it began `now`.

@@ -4,7 +4,7 @@
 //! what happens afterwards, when its time has come. [`backlog`] is what
 //! happens to what a snapshot brought; [`lookup`] finds the facts that deciding lacks; [`explain`]
 //! answers "why"; [`unreadable`] is for what could not be read; [`fixer`] plans and fixes, with the engine in
-//! [`remedy`]; [`people`] says who acts, [`approve`] what they say of plans, [`exempt`] what they let be; [`config`] is the only file that reads the
+//! [`remedy`]; [`people`] says who acts, [`approve`] what they say of plans, [`exempt`] what they let be, [`dates`] when it is due; [`config`] is the only file that reads the
 //! environment.
 
 pub mod accept;
@@ -14,6 +14,7 @@ pub mod audit;
 pub mod backlog;
 pub mod bulk;
 pub mod config;
+pub mod dates;
 pub mod decider;
 pub mod exempt;
 pub mod explain;
@@ -156,6 +157,24 @@ pub enum PipelineError {
         /// Why.
         why: String,
     },
+    /// Somebody may not do what they ask for.
+    #[error("{who} may not {what}")]
+    NotAllowed {
+        /// Who.
+        who: String,
+        /// What.
+        what: &'static str,
+        /// Who may.
+        hint: &'static str,
+    },
+    /// A date cannot be set.
+    #[error("no date is set for {problem}: {why}")]
+    NoDate {
+        /// The problem.
+        problem: String,
+        /// Why.
+        why: amend_domain::dates::NoDate,
+    },
     /// Nobody knows who speaks, and it matters.
     #[error("nobody knows who you are, and only people with names can say this")]
     NoName,
@@ -243,6 +262,8 @@ impl PipelineError {
             | Self::Exempted { .. }
             | Self::NotExempted { .. }
             | Self::NoName
+            | Self::NotAllowed { .. }
+            | Self::NoDate { .. }
             | Self::NotAsked { .. }
             | Self::Ambiguous { .. } => WhatNow::Refuse,
         }
@@ -261,6 +282,8 @@ impl PipelineError {
             Self::Exempted { .. } => "remediation.exempted",
             Self::NotExempted { .. } => "exemption.refused",
             Self::NoName => "no-name",
+            Self::NotAllowed { .. } => "not-allowed",
+            Self::NoDate { .. } => "problem.no-date",
             Self::NotAsked { .. } => "remediation.not-asked",
             Self::Taken { .. } => "remediation.taken",
             Self::Remedy(error) => error.code(),
@@ -312,6 +335,9 @@ impl PipelineError {
             Self::NoMail { .. } => Some("name a mail server under `notices.mail`, and who gets what nobody owns as `notices.orphans`".into()),
             Self::NoMailer { .. } => Some("name a mail server under `notices.mail`, then `amend work retry`".into()),
             Self::NoChannel { .. } => Some("add it under `notices.channels`, or take it out of the rules that `notify` it; then `amend work retry`".into()),
+            Self::NotAllowed { hint, .. } => Some((*hint).to_owned()),
+            Self::NoDate { why: amend_domain::dates::NoDate::Past, .. } => Some("name a day that is not over, in UTC".into()),
+            Self::NoDate { .. } => None,
             Self::Damaged { .. } | Self::Tracker(_) | Self::Unwritten { .. } => None,
         }
     }

@@ -22,25 +22,53 @@ const RESERVED: [&str; 4] = [LOCAL_USER, "amend", amend_store::BY_CONFIGURATION,
 pub struct Person {
     name: Box<str>,
     named: bool,
+    rights: Vec<Right>,
+}
+
+/// What not everybody with a name may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// Move due dates, and say when others will be done.
+    Dates,
+}
+
+impl Right {
+    /// Reads a word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        (word == "dates").then_some(Self::Dates)
+    }
 }
 
 impl Person {
     /// Somebody who was recognised by this name.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        Self { name: name.into(), named: true }
+        Self { name: name.into(), named: true, rights: Vec::new() }
     }
 
     /// Whoever uses this machine.
     #[must_use]
     pub fn local() -> Self {
-        Self { name: LOCAL_USER.into(), named: false }
+        Self { name: LOCAL_USER.into(), named: false, rights: Vec::new() }
     }
 
     /// As the audit trail names them.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether they may do something that not everybody may. Where nobody has a name, whoever uses this machine may.
+    #[must_use]
+    pub fn may(&self, right: Right) -> bool {
+        !self.named || self.rights.contains(&right)
+    }
+
+    /// The same, who may do these things, too.
+    #[must_use]
+    pub fn with(self, rights: &[Right]) -> Self {
+        Self { rights: rights.to_vec(), ..self }
     }
 
     /// Whether they were recognised.
@@ -61,6 +89,7 @@ struct Known {
     digest: Box<str>,
     /// When that ends.
     until: Option<Timestamp>,
+    rights: Vec<Right>,
 }
 
 /// Why a token tells nobody.
@@ -79,7 +108,13 @@ impl People {
     ///
     /// # Errors
     /// Says what is wrong with the name or the digest.
-    pub fn add(&mut self, name: &str, digest: &str, until: Option<Timestamp>) -> Result<(), String> {
+    pub fn add(
+        &mut self,
+        name: &str,
+        digest: &str,
+        until: Option<Timestamp>,
+        rights: Vec<Right>,
+    ) -> Result<(), String> {
         let name = name.trim();
         if RESERVED.iter().any(|other| other.eq_ignore_ascii_case(name)) {
             return Err(format!("`{name}` is no name of a person"));
@@ -99,7 +134,7 @@ impl People {
         if let Some(other) = self.0.iter().find(|known| *known.digest == *digest) {
             return Err(format!("it is the token of {}, too", other.name));
         }
-        self.0.push(Known { name: name.into(), digest: digest.into(), until });
+        self.0.push(Known { name: name.into(), digest: digest.into(), until, rights });
         Ok(())
     }
 
@@ -124,7 +159,7 @@ impl People {
         let known = self.0.iter().find(same).ok_or(Unknown::Nobody)?;
         match known.until {
             Some(until) if until <= now => Err(Unknown::Ended(until)),
-            _ => Ok(Person::named(&known.name)),
+            _ => Ok(Person::named(&known.name).with(&known.rights)),
         }
     }
 }

@@ -52,6 +52,12 @@ pub struct ProblemRow {
     pub due: Option<Timestamp>,
     /// Whether it is past that date.
     pub overdue: bool,
+    /// Who moved that date last, and why, where somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_moved: Option<String>,
+    /// The day on which its owner means to be done, where they said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<String>,
     /// What happens.
     pub action: String,
     /// Why.
@@ -99,6 +105,8 @@ impl ProblemRow {
             owner_from: problem.decision.owner.from.to_string(),
             due: due.filter(|_| open),
             overdue: open && !backlog && problem.due.is_some_and(|due| is_overdue(due, now)),
+            due_moved: problem.moved.as_ref().filter(|_| open).map(|moved| format!("{}: {}", moved.by, moved.why)),
+            eta: problem.eta.as_ref().filter(|_| open).map(|eta| eta.on.strftime("%Y-%m-%d").to_string()),
             action: match (open, backlog) {
                 (false, _) => "nothing".to_owned(),
                 (true, true) => format!("backlog ({})", problem.decision.action()),

@@ -182,6 +182,11 @@ impl Batch {
         Ok(Some(problem))
     }
 
+    /// Notes a problem as it was.
+    pub fn know(&mut self, problem: Problem) {
+        self.problems.insert(problem.id.clone(), problem);
+    }
+
     /// Changes a problem.
     pub fn put(&mut self, problem: Problem) {
         match problem.state {

@@ -3,6 +3,7 @@
 use amend_domain::{
     Assessment, Problem, ResourceId, Setting,
     audit::{Entry, Head, Record},
+    dates::{NoDate, Said},
     exemption::{Approval, Exemption},
     guard::{About, Budget, Hold, Tally},
     plan::Remediation,
@@ -138,6 +139,30 @@ impl Store for Database {
         trail::add(&mut tx, entries).await?;
         tx.commit().await?;
         Ok(released)
+    }
+
+    async fn set_date(
+        &self,
+        problem: &str,
+        said: &Said,
+        now: Timestamp,
+    ) -> Result<Option<Result<Problem, NoDate>>, StoreError> {
+        let mut tx = self.begin("set a date").await?;
+        tx.lock(Lock::Names(&[problem])).await?;
+        let row = tx.row(sql::GET_PROBLEM, &values![problem]).await?;
+        let Some(mut problem): Option<Problem> = read_one("problems", row)? else { return Ok(None) };
+        let mut batch = Batch::empty(now);
+        batch.know(problem.clone());
+        let before = problem.due;
+        if let Err(why) = problem.set_date(said, now) {
+            return Ok(Some(Err(why)));
+        }
+        batch.put(problem.clone());
+        let mut entries = vec![trail::dated(&problem, before, said, now)];
+        entries.extend(batch.write(&mut tx).await?);
+        trail::add(&mut tx, entries).await?;
+        tx.commit().await?;
+        Ok(Some(Ok(problem)))
     }
 
     async fn decisions(&self, problem: &str) -> Result<Vec<StoredDecision>, StoreError> {

@@ -3,6 +3,7 @@
 use amend_domain::{
     AccountId, Problem, ResourceId,
     audit::{Entry, Head, Record},
+    dates::Said,
     exemption::Exemption,
     guard::Hold,
 };
@@ -98,6 +99,21 @@ pub(crate) fn let_go(at: Timestamp, by: &str, problem: &Problem) -> Entry {
         account: problem.resource.account.clone(),
         detail: json!({ "setting": problem.setting, "rule": problem.decision.rule }),
         ..bare(at, by, "backlog.release", problem.id.as_str())
+    }
+}
+
+/// Somebody set a date of a problem.
+pub(crate) fn dated(problem: &Problem, before: Option<Timestamp>, said: &Said, now: Timestamp) -> Entry {
+    let (what, who, detail) = match said {
+        Said::Due(on, moved) => ("problem.due", &*moved.by, json!({ "from": before, "to": on, "why": moved.why })),
+        Said::Eta(eta) => ("problem.eta", &*eta.by, json!({ "to": eta.on, "why": eta.why })),
+        Said::NoEta { by } => ("problem.eta", &**by, json!({ "to": null })),
+    };
+    Entry {
+        resource: Some(problem.resource.id.clone()),
+        account: problem.resource.account.clone(),
+        detail,
+        ..bare(now, who, what, problem.id.as_str())
     }
 }
 

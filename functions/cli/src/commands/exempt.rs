@@ -117,7 +117,7 @@ async fn list(fixer: &Fixer, output: Output) -> Result<Exit, Failure> {
 /// Runs `amend token`: makes a token for a person, and says what to write where.
 pub fn token(name: &str, output: Output) -> Result<Exit, Failure> {
     let (token, digest) = people::new_token().map_err(|why| Failure::new(why, None, None))?;
-    let checked = people::People::default().add(name, &digest, None);
+    let checked = people::People::default().add(name, &digest, None, Vec::new());
     checked.map_err(|why| Failure::new(why, None, Some("name a person, best by their address")))?;
     if output.format() == Format::Json {
         output.json(&json!({ "name": name, "token": token, "digest": digest }))?;

@@ -42,6 +42,17 @@ pub async fn run(id: &str, config: &Config, output: Output) -> Result<Exit, Fail
         (Some(due), _) if row.overdue => output.toned(Tone::Alarm, &format!("{} (overdue)", date(due))),
         (Some(due), _) => date(due),
     };
+    let due = match &row.due_moved {
+        Some(moved) => format!("{due}, moved by {moved}"),
+        None => due,
+    };
+    let due = match &explanation.problem.eta {
+        Some(eta) if row.eta.is_some() => {
+            let why = eta.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+            format!("{due}; {} means to be done on {}{why}", eta.by, date(eta.on))
+        }
+        _ => due,
+    };
     let owner = row.owner.as_deref().unwrap_or("nobody");
     for (name, value) in [
         ("problem", row.id.clone()),

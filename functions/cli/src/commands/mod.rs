@@ -6,6 +6,7 @@ mod backlog;
 mod catalog;
 mod config;
 mod connect;
+mod date;
 mod decide;
 mod demo;
 mod digest;
@@ -62,6 +63,10 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
                 Command::Script(arguments) => script::run(&arguments, &config, output).await,
                 Command::Roles(arguments) => roles::run(&arguments, &config, output),
                 Command::Digest(arguments) => digest::run(&arguments, &config, output).await,
+                Command::Due { problem, on, why } => date::due(&problem, &on, &why, &config, output).await,
+                Command::Eta { problem, on, why, none: _ } => {
+                    date::eta(&problem, on.as_deref(), why.as_deref(), &config, output).await
+                }
                 Command::Notices { out } => notices::run(out.as_deref(), &config, output).await,
                 Command::Connect { command } => connect::run(command, &config, output).await,
                 Command::Sweep => work::sweep(&config, output).await,

@@ -155,6 +155,11 @@ static PERSON: Shape = Shape {
         must("name", Kind::Text, "Who: as the audit trail names them, best their address."),
         must("token", Kind::Text, "The digest of their token, as `amend token NAME` prints it: `sha256:…`."),
         may("until", Kind::Text, "The last day of the token, in UTC: `2027-06-30`."),
+        may(
+            "may",
+            Kind::OneOrMany(&Kind::Word(&["dates"])),
+            "What not everybody may: `dates` is to move due dates, and to say when others will be done.",
+        ),
     ],
 };
 

@@ -25,7 +25,7 @@ use self::{connectors::Connector, reader::Reader};
 use crate::{
     PipelineError, fixer, guard,
     notices::Times,
-    people::{People, Person},
+    people::{People, Person, Right},
     tickets::Routes,
 };
 
@@ -433,7 +433,8 @@ fn person(node: &Node, people: &mut People, mistakes: &mut Collector) {
         }
         end.map_or(Timestamp::MIN, |end| end.timestamp())
     });
-    if let Err(message) = people.add(&mistakes.text(name), &mistakes.text(digest), until) {
+    let rights = mistakes.texts(node.get("may")).iter().filter_map(|word| Right::parse(word)).collect();
+    if let Err(message) = people.add(&mistakes.text(name), &mistakes.text(digest), until, rights) {
         let hint = "`amend token NAME` makes a token and prints what stands here";
         mistakes.error(digest, message, Some(hint.into()));
     }

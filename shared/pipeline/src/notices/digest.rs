@@ -8,6 +8,7 @@ use amend_domain::{
     owners::Owners,
     problem::{Place, State},
     ticket::Ticket,
+    timeframe::is_overdue,
 };
 pub use askama::Error as Unwritten;
 use askama::Template;
@@ -56,6 +57,9 @@ pub struct Item {
     pub risk: String,
     /// The day on which it is due.
     pub due: String,
+    /// The day on which its owner means to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta: Option<String>,
     /// How long that is from now, or was before.
     pub left: String,
     /// The same, where it is past.
@@ -128,7 +132,8 @@ pub fn digests(problems: &[Problem], tickets: &[Ticket], now: Timestamp) -> BTre
             risk: risk(problem.risk, problem.severity),
             due: problem.due.map_or_else(|| "no date".to_owned(), |due| due.strftime("%Y-%m-%d").to_string()),
             left: days.map_or_else(String::new, words),
-            late: problem.due.map(|due| now.duration_since(due)).filter(|late| late.is_positive()),
+            eta: problem.eta.as_ref().map(|eta| eta.on.strftime("%Y-%m-%d").to_string()),
+            late: problem.due.filter(|due| is_overdue(*due, now)).map(|due| now.duration_since(due)),
             ticket: entry.map(|(key, _)| key.clone()),
             url: entry.and_then(|(_, url)| url.clone()),
         };

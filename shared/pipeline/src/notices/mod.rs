@@ -259,7 +259,7 @@ impl Herald {
         if *self.reminded.lock().unwrap_or_else(PoisonError::into_inner) == Some(today) {
             return Ok(());
         }
-        let due = Some((add(today, -day), today));
+        let due = Some((today.saturating_sub(day).unwrap_or(today), today));
         let filter = Filter { open: Some(true), backlog: Some(false), due, ..Filter::default() };
         let news: Vec<(Whom, Notice)> = self
             .store

@@ -1,0 +1,92 @@
+//! Owners and dates on the command line: a file that says who is who, and dates that people set.
+
+use serde_json::Value;
+
+use super::{Place, code, text};
+
+const RULES: &str = "version: 1\nrules: [{ id: all, priority: 1, owner: Web squad, due: 7d }]\n";
+
+fn place(config: &str) -> Place {
+    let place = Place::new();
+    place.write("rules.yaml", RULES);
+    place.write("amend.yaml", &format!("version: 1\nrules: rules.yaml\n{config}"));
+    let event = amend_tests::filing::account("st1").text();
+    place.write("event.json", &event);
+    place
+}
+
+fn release(place: &Place) {
+    for arguments in [vec!["import", "event.json"], vec!["backlog", "release", "--rule", "all", "--limit", "10"]] {
+        let done = place.amend(&arguments);
+        assert_eq!(code(&done), 0, "{}", text(&done.stderr));
+    }
+}
+
+#[test]
+fn a_file_says_who_is_who() {
+    let place = place("owners: owners.csv\n");
+    let missing = place.amend(&["import", "event.json"]);
+    assert!(code(&missing) == 1 && text(&missing.stderr).contains("owners.csv"), "{}", text(&missing.stderr));
+    place.write("owners.csv", "name,owner,manager\n# who left\nWeb squad,web@example.org,Mara\n");
+    let wrong = place.amend(&["import", "event.json"]);
+    let said = text(&wrong.stderr);
+    assert!(code(&wrong) != 0 && said.contains("`Mara` is no address") && said.contains("owners.csv:3"), "{said}");
+    place.write("owners.csv", "\u{feff}Name;Owner;Manager\r\n\"Web squad\";web@example.org;mara@example.org\r\n");
+    release(&place);
+    let listed: Value = serde_json::from_slice(&place.amend(&["list", "--format", "json"]).stdout).expect("JSON");
+    let listed = &listed.as_array().or(listed["problems"].as_array()).expect("a list")[0];
+    assert_eq!(listed["owner"], "web@example.org");
+    assert_eq!(listed["owner_from"], "named by the rule: Web squad, who is this in owners.csv");
+}
+
+#[test]
+fn a_date_is_moved_with_a_reason_by_whoever_may() {
+    let place = place("");
+    let none = place.amend(&["due", "p-1", "2099-12-15", "--why", "x"]);
+    assert!(code(&none) == 1 && text(&none.stderr).contains("there is no store"), "{}", text(&none.stderr));
+    release(&place);
+    let id = text(&place.amend(&["list", "--format", "plain"]).stdout);
+    let id = id.lines().nth(1).and_then(|line| line.split('\t').next()).expect("an id").to_owned();
+    for (arguments, status, said) in [
+        (vec!["due", &id, "2099-12-15"], 2, "--why"),
+        (vec!["due", &id, "15.12.2099", "--why", "x"], 1, "`15.12.2099` is no day"),
+        (vec!["due", &id, "2020-01-01", "--why", "x"], 1, "that day is over"),
+        (vec!["due", "p-zz", "2099-12-15", "--why", "x"], 1, "names 0 problems"),
+        (vec!["due", &id, "2099-12-15", "--why", "a release"], 0, "is due on 2099-12-15"),
+        (vec!["eta", &id, "2099-11-01", "--why", "after the freeze"], 0, "its due date stands"),
+        (vec!["explain", &id], 0, "2099-12-15, moved by the local user: a release"),
+        (vec!["explain", &id], 0, "means to be done on 2099-11-01: after the freeze"),
+        (vec!["digest"], 0, "Web squad"),
+        (vec!["eta", &id], 2, "required"),
+        (vec!["eta", &id, "--none"], 0, "nobody says any more"),
+        (vec!["audit", "list"], 0, "problem.due"),
+    ] {
+        let done = place.amend(&arguments);
+        let all = format!("{}{}", text(&done.stdout), text(&done.stderr));
+        let all = all.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(code(&done) == status && all.contains(said), "{arguments:?}: {} {all}", code(&done));
+    }
+    // Where people have names, only some may.
+    let token = |name: &str| -> (String, String) {
+        let value: Value =
+            serde_json::from_slice(&place.amend(&["token", name, "--format", "json"]).stdout).expect("JSON");
+        let text = |member: &str| value[member].as_str().expect("text").to_owned();
+        (text("token"), text("digest"))
+    };
+    let ((ann, ann_digest), (pat, pat_digest)) = (token("ann"), token("pat"));
+    place.write(
+        "amend.yaml",
+        &format!("version: 1\nrules: rules.yaml\npeople:\n  - {{ name: ann, token: '{ann_digest}' }}\n  - {{ name: pat, token: '{pat_digest}', may: dates }}\n"),
+    );
+    let due = ["due", &*id, "2099-12-16", "--why", "x"];
+    for (token, status, said) in [
+        ("", 1, "nobody knows who you are"),
+        (&*ann, 1, "ann may not move due dates"),
+        (&*pat, 0, "is due on 2099-12-16"),
+    ] {
+        let environment: &[(&str, &str)] = if token.is_empty() { &[] } else { &[("AMEND__TOKEN", token)] };
+        let done = place.amend_in(&due, "", environment);
+        let all = format!("{}{}", text(&done.stdout), text(&done.stderr));
+        assert!(code(&done) == status && all.contains(said), "{said}: {} {all}", code(&done));
+    }
+}
