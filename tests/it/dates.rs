@@ -2,9 +2,9 @@
 
 use amend_domain::{
     Problem,
-    dates::{NoDate, end_of},
     plan::State,
     rule::Mode,
+    said::{Unheard, end_of},
 };
 use amend_pipeline::{
     PipelineError,
@@ -103,11 +103,11 @@ async fn only_who_may_moves_a_date_and_an_owner_says_when_they_will_be_done() {
     let ticket = store.local_tickets(None, 10).await.expect("listed").remove(0);
     let notes: Vec<&str> = ticket.notes.iter().map(|note| &*note.text).collect();
     assert!(notes.iter().any(|text| text.contains("st1") && text.contains("2026-12-01")), "{notes:?}");
-    for (at, why) in [(now, None), (moment("2026-12-02T00:00:00Z"), Some(NoDate::Past))] {
+    for (at, why) in [(now, None), (moment("2026-12-02T00:00:00Z"), Some(Unheard::Past))] {
         let done = move_due(store, &problem, to, "x", &planner(), at).await;
         match (done, why) {
             (Ok(_), None) => {}
-            (Err(PipelineError::NoDate { why: said, .. }), Some(why)) if said == why => {}
+            (Err(PipelineError::Unheard { why: said, .. }), Some(why)) if said == why => {}
             other => panic!("{other:?}"),
         }
     }

@@ -1,5 +1,6 @@
 //! All integration tests, in one binary. `make test` runs them; `make test-long` at full size.
 
+mod announced;
 mod approvals;
 mod architecture;
 mod aws_calls;

@@ -239,7 +239,7 @@ fn account(name: &str) -> String {
 fn governed(export: &Export) -> Change {
     let mut change = change(export);
     change.decision.outcome = Outcome::Governed;
-    change.decision.fix = Some(FixPolicy { mode: Mode::Enforce, when: FixWhen::Now });
+    change.decision.fix = Some(FixPolicy { mode: Mode::Enforce, when: FixWhen::Now, announce: None });
     change
 }
 

@@ -147,10 +147,11 @@ pub fn program() -> impl Strategy<Value = Program> {
 
 /// A rule, but for its id.
 pub fn rule() -> impl Strategy<Value = Rule> {
-    let fix = option::of(
-        select(vec![Mode::Observe, Mode::Approve, Mode::Enforce])
-            .prop_map(|mode| FixPolicy { mode, when: FixWhen::Now }),
-    );
+    let fix = option::of(select(vec![Mode::Observe, Mode::Approve, Mode::Enforce]).prop_map(|mode| FixPolicy {
+        mode,
+        when: FixWhen::Now,
+        announce: None,
+    }));
     let sets = vec(vec(condition(), 0..4).prop_map(Set), 0..3);
     (scope(), sets, 0_u32..3, fix, any::<bool>(), proptest::bool::weighted(0.95), any::<bool>()).prop_map(
         |(scope, when, priority, fix, ticket, enabled, notify)| Rule {

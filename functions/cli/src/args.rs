@@ -84,6 +84,8 @@ pub enum Command {
     },
     /// Shows what each owner has to do, writes it as mails look, or sends it.
     Digest(DigestArguments),
+    /// Lists fixes that are announced, or answers one: at once, later, or not at all.
+    Announced(Announced),
     /// Moves the due date of a problem, with a reason. Whoever has a name needs `may: dates` for it.
     Due {
         /// The problem (`p-…`), or the start of its id.
@@ -520,6 +522,27 @@ pub enum TicketsCommand {
     },
     /// Counts what the rules would open for all that is open now.
     Preview,
+}
+
+#[derive(Args, Debug)]
+pub struct Announced {
+    /// The problem (`p-…`), or the start of its id; all, if absent.
+    pub problem: Option<String>,
+    /// It may be done at once.
+    #[arg(long, requires = "problem", conflicts_with_all = ["postpone", "object", "withdraw"])]
+    pub now: bool,
+    /// It may be done when this day is over, in UTC. That can be said once.
+    #[arg(long, value_name = "DAY", requires = "problem", requires = "why", conflicts_with_all = ["object", "withdraw"])]
+    pub postpone: Option<String>,
+    /// It may not be done: it stays a person's, and has a ticket.
+    #[arg(long, requires = "problem", requires = "why", conflicts_with = "withdraw")]
+    pub object: bool,
+    /// Nobody objects any more: it is announced anew.
+    #[arg(long, requires = "problem")]
+    pub withdraw: bool,
+    /// Why.
+    #[arg(long, value_parser = said)]
+    pub why: Option<String>,
 }
 
 #[derive(Args, Debug)]

@@ -153,6 +153,11 @@ static FIX: Shape = Shape {
             Kind::Word(&["now", "at_due", "after_grace"]),
             "When it begins: now (the default), on the due date, or when the grace period has ended.",
         ),
+        may(
+            "announce",
+            Kind::Text,
+            "How long before that its owner is told, and can have it done at once, postpone it once, or object: `3d`.",
+        ),
     ],
 };
 
@@ -370,8 +375,17 @@ fn read_rule(node: &Node, mistakes: &mut Collector) -> Option<Rule> {
                 _ => None,
             })
             .unwrap_or_default(),
+            announce: fix.get("announce").and_then(|announce| timeframe(announce, mistakes)),
         }
     });
+    let announce = node.get("fix").and_then(|fix| fix.get("announce"));
+    if let Some(at) = announce.filter(|_| fix.is_some_and(|fix| fix.announce.is_some_and(|time| time.seconds() == 0))) {
+        mistakes.error(at, "an announcement of no time is none", Some("write it as `3d`, or leave it out".into()));
+    }
+    if let Some(at) = announce.filter(|_| fix.is_some_and(|fix| fix.mode != Mode::Enforce)) {
+        let hint = "add `mode: enforce`; whoever is asked by `approve` needs no announcement";
+        mistakes.error(at, "only what is written without asking is announced", Some(hint.into()));
+    }
     if let (Some(FixPolicy { when: FixWhen::AtDue | FixWhen::AfterGrace, .. }), None) = (fix, node.get("due")) {
         let at = node.get("fix").and_then(|fix| fix.get("when")).unwrap_or(id_node);
         mistakes.error(

@@ -190,7 +190,11 @@ impl Decision {
                     Some(FixWhen::AfterGrace) => " after grace",
                     Some(FixWhen::Now) | None => "",
                 };
-                parts.push(format!("fix: {how}{when}"));
+                let announced = match self.fix.and_then(|fix| fix.announce) {
+                    Some(before) => format!(", announced {before} before"),
+                    None => String::new(),
+                };
+                parts.push(format!("fix: {how}{when}{announced}"));
             }
             (_, None) => {}
         }

@@ -7,7 +7,6 @@
 
 pub mod assessment;
 pub mod audit;
-pub mod dates;
 pub mod decision;
 pub mod digest;
 pub mod exemption;
@@ -26,6 +25,7 @@ pub mod problem;
 pub mod resource;
 pub mod rule;
 pub mod ruleset;
+pub mod said;
 pub mod scope;
 pub mod settings;
 pub mod target;

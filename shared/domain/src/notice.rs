@@ -13,6 +13,7 @@ use crate::{
     ids::ProblemId,
     plan::{MadeOutcome, Remediation, State as Step},
     problem::{Closed, Place, Problem, State},
+    said::Announced,
 };
 
 /// What happened.
@@ -25,6 +26,8 @@ pub enum News {
     Returned,
     /// It was due, and is there yet.
     Overdue,
+    /// It is going to be fixed, unless somebody objects.
+    Announced,
     /// A person is asked whether it may be fixed.
     Asked,
     /// It is about to be written.
@@ -53,6 +56,7 @@ impl News {
             Self::Opened => "opened",
             Self::Returned => "returned",
             Self::Overdue => "overdue",
+            Self::Announced => "announced",
             Self::Asked => "asked",
             Self::Changing => "changing",
             Self::Changed => "changed",
@@ -218,6 +222,14 @@ impl Notice {
         Some(Self::about(problem, news, now))
     }
 
+    /// What is told of a fix that is going to begin.
+    #[must_use]
+    pub fn announced(problem: &Problem, announced: &Announced) -> Self {
+        let begins = announced.begins.strftime("%Y-%m-%d %H:%M UTC");
+        let why = Some(format!("Amend changes it with {} on {begins}, unless somebody objects", announced.fix).into());
+        Self { why, ..Self::about(problem, News::Announced, announced.at) }
+    }
+
     /// What is told of a problem that is late.
     #[must_use]
     pub fn overdue(problem: &Problem, now: Timestamp) -> Self {
@@ -268,7 +280,8 @@ impl Notice {
     /// Whom it is for: those whom the rule of a problem names, and, where something is written or late, its owner.
     pub fn for_whom<'p>(&self, problem: &'p Problem) -> impl Iterator<Item = Whom> + use<'p> {
         let mut whom: BTreeSet<Whom> = problem.decision.notify.iter().map(|name| Whom::named(name)).collect();
-        let is_owners = self.news == News::Overdue || self.fix.is_some() && self.news != News::Asked;
+        let is_owners =
+            matches!(self.news, News::Overdue | News::Announced) || self.fix.is_some() && self.news != News::Asked;
         let owner = problem.decision.owner.name.as_deref().filter(|_| is_owners);
         if let Some(owner) = owner.filter(|owner| !whom.contains(&Whom::named(owner))) {
             whom.insert(Whom::Owner(owner.into()));
@@ -283,6 +296,8 @@ impl Notice {
             (Some(fix), _) => fix.remediation.to_string(),
             // A date can be moved, and passed again.
             (None, Some(due)) if self.news == News::Overdue => format!("{}/{due}", self.problem),
+            // Another plan, or another date, is announced anew.
+            (None, _) if self.news == News::Announced => format!("{}/{}", self.problem, self.at),
             (None, _) => format!("{}/{}", self.problem, self.period),
         };
         format!("news/{whom}/{of}/{}", self.news.as_str())

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     assessment::{Action, Assessment, RiskLevel, Severity, Source, StatusCode},
-    dates::{Eta, Moved},
     decision::{Decision, Outcome},
     ids::{AssessmentId, ProblemId, RecommendationKey, TenantId},
     resource::Resource,
     rule::{DueFrom, FixWhen},
+    said::{Announced, Eta, Moved},
     settings::Setting,
 };
 
@@ -127,6 +127,9 @@ pub struct Problem {
     /// When its owner means to be done, where they said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta: Option<Eta>,
+    /// The fix that its owner was told of before it begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<Announced>,
     /// What was last decided while it was there.
     pub decision: Decision,
     /// Which finding that was decided about.
@@ -193,6 +196,7 @@ impl Problem {
                 spared_until: None,
                 moved: None,
                 eta: None,
+                announced: None,
                 decision: decision.clone(),
                 decided_by: assessment.id.clone(),
             },
@@ -205,7 +209,7 @@ impl Problem {
             problem.period = problem.period.saturating_add(1);
             (problem.opened, problem.place) = (opened, place);
             (problem.identified, problem.due, problem.spared_until) = (None, None, None);
-            (problem.moved, problem.eta) = (None, None);
+            (problem.moved, problem.eta, problem.announced) = (None, None, None);
         }
         let speaks = state == FindingState::Unhealthy && problem.is_decided_by(assessment, truth);
         // INVARIANT: what other rules said stays assigned when the rules are edited: work has begun on
@@ -276,6 +280,22 @@ impl Problem {
     /// When its fix may begin; never, where no rule wants one, or work on it may not begin.
     #[must_use]
     pub fn fix_begins(&self) -> Option<Timestamp> {
+        let begins = self.fix_is_wanted()?;
+        match (&self.announced, self.decision.fix?.announce) {
+            (Some(announced), _) if announced.objected.is_some() => None,
+            (Some(announced), Some(_)) => Some(announced.begins),
+            // So long before, its owner is told.
+            (None, Some(before)) => {
+                begins.checked_sub(SignedDuration::from_secs(before.seconds())).ok().max(self.identified)
+            }
+            (_, None) => Some(begins),
+        }
+    }
+
+    /// When its rule wants it fixed, whether or not that is announced before; never, where no rule wants it, or work on
+    /// it may not begin.
+    #[must_use]
+    pub fn fix_is_wanted(&self) -> Option<Timestamp> {
         let may = self.state == State::Open && self.place != Place::Backlog;
         let policy = self.decision.fix.filter(|_| may && self.decision.outcome == Outcome::Governed)?;
         match policy.when {
@@ -285,10 +305,12 @@ impl Problem {
         }
     }
 
-    /// Whether its rule asks for a ticket, and work on it may begin. Where it went away, the ticket is to say so.
+    /// Whether its rule asks for a ticket, or somebody objects to its fix, and work on it may begin. Where it went away,
+    /// the ticket is to say so.
     #[must_use]
     pub fn wants_ticket(&self) -> bool {
-        self.decision.ticket && self.decision.outcome == Outcome::Governed && self.place != Place::Backlog
+        let objected = self.announced.as_ref().is_some_and(|announced| announced.objected.is_some());
+        (self.decision.ticket || objected) && self.decision.outcome == Outcome::Governed && self.place != Place::Backlog
     }
 
     /// Its place in the queue: most risky first, then most severe.

@@ -188,6 +188,9 @@ pub struct FixPolicy {
     pub mode: Mode,
     /// When it begins.
     pub when: FixWhen,
+    /// How long before that its owner is told, and can have it done at once, postpone it or object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announce: Option<Timeframe>,
 }
 
 /// How far a fix may go, weakest first.

@@ -111,6 +111,16 @@ impl Fixer {
             }
             Some(Check { says: Says::No, guard, why }) => return Ok(After::Parked { why: format!("{guard}: {why}") }),
         };
+        // Who is asked needs no announcement, and is asked when the rule says.
+        match problem.fix_is_wanted().filter(|wanted| *wanted > self.now()) {
+            Some(wanted) if mode != Mode::Enforce => return Ok(After::Later { at: wanted }),
+            _ => {}
+        }
+        if mode == Mode::Enforce
+            && let Some(begins) = self.announce(&problem, &plan).await?
+        {
+            return Ok(After::Later { at: begins });
+        }
         self.begin_for(&problem, plan, mode, checks, lease).await
     }
 
@@ -205,6 +215,9 @@ impl Fixer {
         let gone = match &problem {
             None => Some("the problem is not there any more"),
             Some(problem) if problem.fix_begins().is_none() => Some("its rule does not want it any more"),
+            Some(problem) if r.mode == Some(Mode::Enforce) && problem.fix_begins() > Some(self.now()) => {
+                Some("it was put off")
+            }
             Some(problem) if problem.decision.fix.is_none_or(|fix| fix.mode == Mode::Observe) => {
                 Some("its rule only observes by now")
             }

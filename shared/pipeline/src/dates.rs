@@ -2,13 +2,14 @@
 
 use amend_domain::{
     Problem,
-    dates::{Eta, Moved, Said},
+    said::{Eta, Moved, Said},
 };
 use amend_store::Store;
 use jiff::Timestamp;
 
 use crate::{
     PipelineError,
+    announce::say,
     people::{Person, Right},
 };
 
@@ -29,7 +30,7 @@ pub async fn move_due(
         return Err(PipelineError::NotAllowed { who: by.name().to_owned(), what: "move due dates", hint });
     }
     let moved = Moved { from: None, by: by.name().into(), at: now, why: why.into() };
-    set(store, problem, &Said::Due(to, moved), now).await
+    say(store, problem, &Said::Due(to, moved), now).await
 }
 
 /// Says when a problem will be done, or takes that back. That moves no due date.
@@ -54,16 +55,5 @@ pub async fn set_eta(
         Some((on, why)) => Said::Eta(Eta { on, by: who, at: now, why: why.map(Into::into) }),
         None => Said::NoEta { by: who },
     };
-    set(store, problem, &said, now).await
-}
-
-async fn set(store: &dyn Store, problem: &Problem, said: &Said, now: Timestamp) -> Result<Problem, PipelineError> {
-    match store.set_date(problem.id.as_str(), said, now).await? {
-        Some(Ok(problem)) => Ok(problem),
-        Some(Err(why)) => Err(PipelineError::NoDate { problem: problem.id.to_string(), why }),
-        None => {
-            let hint = "`amend list` shows the ids";
-            Err(PipelineError::NotFound { what: "the problem", name: problem.id.to_string(), hint })
-        }
-    }
+    say(store, problem, &said, now).await
 }

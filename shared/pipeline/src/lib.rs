@@ -4,11 +4,12 @@
 //! what happens afterwards, when its time has come. [`backlog`] is what
 //! happens to what a snapshot brought; [`lookup`] finds the facts that deciding lacks; [`explain`]
 //! answers "why"; [`unreadable`] is for what could not be read; [`fixer`] plans and fixes, with the engine in
-//! [`remedy`]; [`people`] says who acts, [`approve`] what they say of plans, [`exempt`] what they let be, [`dates`] when it is due; [`config`] is the only file that reads the
+//! [`remedy`]; [`people`] says who acts, [`approve`] what they say of plans, [`exempt`] what they let be, [`dates`] when it is due, [`announce`] what they are told before it is fixed; [`config`] is the only file that reads the
 //! environment.
 
 pub mod accept;
 pub mod advance;
+pub mod announce;
 pub mod approve;
 pub mod audit;
 pub mod backlog;
@@ -167,13 +168,13 @@ pub enum PipelineError {
         /// Who may.
         hint: &'static str,
     },
-    /// A date cannot be set.
-    #[error("no date is set for {problem}: {why}")]
-    NoDate {
+    /// Something cannot be said of a problem.
+    #[error("that cannot be said of {problem}: {why}")]
+    Unheard {
         /// The problem.
         problem: String,
         /// Why.
-        why: amend_domain::dates::NoDate,
+        why: amend_domain::said::Unheard,
     },
     /// Nobody knows who speaks, and it matters.
     #[error("nobody knows who you are, and only people with names can say this")]
@@ -263,7 +264,7 @@ impl PipelineError {
             | Self::NotExempted { .. }
             | Self::NoName
             | Self::NotAllowed { .. }
-            | Self::NoDate { .. }
+            | Self::Unheard { .. }
             | Self::NotAsked { .. }
             | Self::Ambiguous { .. } => WhatNow::Refuse,
         }
@@ -283,7 +284,7 @@ impl PipelineError {
             Self::NotExempted { .. } => "exemption.refused",
             Self::NoName => "no-name",
             Self::NotAllowed { .. } => "not-allowed",
-            Self::NoDate { .. } => "problem.no-date",
+            Self::Unheard { .. } => "problem.unheard",
             Self::NotAsked { .. } => "remediation.not-asked",
             Self::Taken { .. } => "remediation.taken",
             Self::Remedy(error) => error.code(),
@@ -336,8 +337,8 @@ impl PipelineError {
             Self::NoMailer { .. } => Some("name a mail server under `notices.mail`, then `amend work retry`".into()),
             Self::NoChannel { .. } => Some("add it under `notices.channels`, or take it out of the rules that `notify` it; then `amend work retry`".into()),
             Self::NotAllowed { hint, .. } => Some((*hint).to_owned()),
-            Self::NoDate { why: amend_domain::dates::NoDate::Past, .. } => Some("name a day that is not over, in UTC".into()),
-            Self::NoDate { .. } => None,
+            Self::Unheard { why: amend_domain::said::Unheard::Past, .. } => Some("name a day that is not over, in UTC".into()),
+            Self::Unheard { .. } => None,
             Self::Damaged { .. } | Self::Tracker(_) | Self::Unwritten { .. } => None,
         }
     }

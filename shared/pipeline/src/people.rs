@@ -30,13 +30,19 @@ pub struct Person {
 pub enum Right {
     /// Move due dates, and say when others will be done.
     Dates,
+    /// Answer fixes that are announced to others.
+    Fixes,
 }
 
 impl Right {
     /// Reads a word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        (word == "dates").then_some(Self::Dates)
+        match word {
+            "dates" => Some(Self::Dates),
+            "fixes" => Some(Self::Fixes),
+            _ => None,
+        }
     }
 }
 

@@ -21,11 +21,11 @@ mod work;
 use amend_domain::{
     Assessment, Decision, Facts, Problem, Setting,
     audit::{Entry, Head, Record},
-    dates::{NoDate, Said},
     exemption::{Approval, Exemption},
     guard::{About, Budget, Hold, Tally},
     plan::Remediation,
     problem::SourceOfTruth,
+    said::{Said, Unheard},
     thing::Read,
     work::{After, Lease, Stop, Work, WorkKind},
 };
@@ -347,14 +347,14 @@ pub trait Store: Send + Sync {
     /// Somebody lets problems leave the backlog. Returns those that did.
     async fn release(&self, ids: &[String], by: &str, now: Timestamp) -> Result<Vec<Problem>, StoreError>;
 
-    /// Sets a date of a problem, as somebody says: what waits for it begins then. Returns the problem as it is then, or
-    /// why it has no such date; nothing, where it is not known.
-    async fn set_date(
+    /// Keeps what is said of a problem, in the audit trail, too: what waits for its dates begins by them. Returns the
+    /// problem as it is then, or why that cannot be said of it; nothing, where it is not known.
+    async fn hear(
         &self,
         problem: &str,
         said: &Said,
         now: Timestamp,
-    ) -> Result<Option<Result<Problem, NoDate>>, StoreError>;
+    ) -> Result<Option<Result<Problem, Unheard>>, StoreError>;
 
     /// The last decision on each finding of a problem, newest first.
     async fn decisions(&self, problem: &str) -> Result<Vec<StoredDecision>, StoreError>;

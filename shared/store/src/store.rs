@@ -3,10 +3,11 @@
 use amend_domain::{
     Assessment, Problem, ResourceId, Setting,
     audit::{Entry, Head, Record},
-    dates::{NoDate, Said},
     exemption::{Approval, Exemption},
     guard::{About, Budget, Hold, Tally},
+    notice::Notice,
     plan::Remediation,
+    said::{Said, Unheard},
     thing::Read,
     work::{After, Lease, Stop, Work, WorkKind},
 };
@@ -17,6 +18,7 @@ use crate::{
     Change, Filter, Input, Parked, Recorded, Store, StoreError, StoredDecision,
     body::{read, read_all, read_one, write},
     database::{Database, Pools, Row, Value, values},
+    notice,
     postgres::Lock,
     record::{self, Batch},
     sql, trail, work,
@@ -141,24 +143,29 @@ impl Store for Database {
         Ok(released)
     }
 
-    async fn set_date(
+    async fn hear(
         &self,
         problem: &str,
         said: &Said,
         now: Timestamp,
-    ) -> Result<Option<Result<Problem, NoDate>>, StoreError> {
-        let mut tx = self.begin("set a date").await?;
+    ) -> Result<Option<Result<Problem, Unheard>>, StoreError> {
+        let mut tx = self.begin("keep what is said of a problem").await?;
         tx.lock(Lock::Names(&[problem])).await?;
         let row = tx.row(sql::GET_PROBLEM, &values![problem]).await?;
         let Some(mut problem): Option<Problem> = read_one("problems", row)? else { return Ok(None) };
         let mut batch = Batch::empty(now);
         batch.know(problem.clone());
         let before = problem.due;
-        if let Err(why) = problem.set_date(said, now) {
+        if let Err(why) = problem.hear(said, now) {
             return Ok(Some(Err(why)));
         }
         batch.put(problem.clone());
-        let mut entries = vec![trail::dated(&problem, before, said, now)];
+        let mut entries = vec![trail::said(&problem, before, said, now)];
+        if let Said::Announced(announced) = said {
+            let notice = Notice::announced(&problem, announced);
+            let news: Vec<_> = notice.for_whom(&problem).map(|whom| (whom, notice.clone())).collect();
+            notice::add(&mut tx, &news).await?;
+        }
         entries.extend(batch.write(&mut tx).await?);
         trail::add(&mut tx, entries).await?;
         tx.commit().await?;

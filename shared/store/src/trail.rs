@@ -3,9 +3,9 @@
 use amend_domain::{
     AccountId, Problem, ResourceId,
     audit::{Entry, Head, Record},
-    dates::Said,
     exemption::Exemption,
     guard::Hold,
+    said::Said,
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -102,18 +102,23 @@ pub(crate) fn let_go(at: Timestamp, by: &str, problem: &Problem) -> Entry {
     }
 }
 
-/// Somebody set a date of a problem.
-pub(crate) fn dated(problem: &Problem, before: Option<Timestamp>, said: &Said, now: Timestamp) -> Entry {
-    let (what, who, detail) = match said {
-        Said::Due(on, moved) => ("problem.due", &*moved.by, json!({ "from": before, "to": on, "why": moved.why })),
-        Said::Eta(eta) => ("problem.eta", &*eta.by, json!({ "to": eta.on, "why": eta.why })),
-        Said::NoEta { by } => ("problem.eta", &**by, json!({ "to": null })),
+/// Something is said of a problem.
+pub(crate) fn said(problem: &Problem, before: Option<Timestamp>, said: &Said, now: Timestamp) -> Entry {
+    let detail = match said {
+        Said::Due(on, moved) => json!({ "from": before, "to": on, "why": moved.why }),
+        Said::Eta(eta) => json!({ "to": eta.on, "why": eta.why }),
+        Said::NoEta { .. } => json!({ "to": null }),
+        Said::Announced(announced) => {
+            json!({ "begins": announced.begins, "fix": announced.fix, "plan": announced.plan })
+        }
+        Said::Postponed(to, word) => json!({ "to": to, "why": word.why }),
+        Said::Now(word) | Said::Objected(word) | Said::Withdrawn(word) => json!({ "why": word.why }),
     };
     Entry {
         resource: Some(problem.resource.id.clone()),
         account: problem.resource.account.clone(),
         detail,
-        ..bare(now, who, what, problem.id.as_str())
+        ..bare(now, said.by(), said.as_str(), problem.id.as_str())
     }
 }
 

@@ -1,6 +1,6 @@
 //! `amend due` and `amend eta`: dates that people set.
 
-use amend_domain::{Problem, dates::end_of};
+use amend_domain::{Problem, said::end_of};
 use amend_pipeline::{Config, dates, rows::ProblemRow};
 use amend_store::{Database, Store as _};
 use jiff::{Timestamp, civil::Date};
@@ -48,7 +48,7 @@ fn day(text: &str) -> Result<Timestamp, Failure> {
 }
 
 /// The problem that an id, or the start of one, names.
-async fn one(store: &Database, id: &str) -> Result<Problem, Failure> {
+pub async fn one(store: &Database, id: &str) -> Result<Problem, Failure> {
     let found = store.find(id).await?;
     match <[Problem; 1]>::try_from(found) {
         Ok([problem]) => Ok(problem),

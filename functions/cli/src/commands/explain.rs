@@ -4,6 +4,7 @@ use amend_domain::{
     Truth,
     explain::StepResult,
     guard::{Check, Says},
+    said::Word,
     work::WorkKind,
 };
 use amend_pipeline::{
@@ -79,6 +80,20 @@ pub async fn run(id: &str, config: &Config, output: Output) -> Result<Exit, Fail
         ("action", row.action.clone()),
     ] {
         output.line(&format!("  {name:<13}{value}"));
+    }
+    if let Some(announced) = explanation.problem.announced.as_ref().filter(|_| row.state == "open") {
+        let begins = announced.begins.strftime("%Y-%m-%d %H:%M UTC");
+        let by = |what: &str, word: &Word| {
+            let why = word.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+            format!(", {} {what}{why}", word.by)
+        };
+        let said = [
+            announced.postponed.as_ref().map(|word| by("postponed it", word)),
+            announced.hastened.as_ref().map(|word| by("had it done", word)),
+            announced.objected.as_ref().map(|word| by("objects, so it is not fixed", word)),
+        ];
+        let said: String = said.into_iter().flatten().collect();
+        output.line(&format!("  {:<13}{} begins {begins}{said}", "announced", announced.fix));
     }
     if let Some(work) = &explanation.work {
         let when = work.due.strftime("%Y-%m-%d %H:%M UTC");

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod announced;
 mod approvals;
 mod audit;
 mod backlog;
@@ -63,6 +64,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
                 Command::Script(arguments) => script::run(&arguments, &config, output).await,
                 Command::Roles(arguments) => roles::run(&arguments, &config, output),
                 Command::Digest(arguments) => digest::run(&arguments, &config, output).await,
+                Command::Announced(asked) => announced::run(&asked, &config, output).await,
                 Command::Due { problem, on, why } => date::due(&problem, &on, &why, &config, output).await,
                 Command::Eta { problem, on, why, none: _ } => {
                     date::eta(&problem, on.as_deref(), why.as_deref(), &config, output).await

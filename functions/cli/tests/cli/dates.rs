@@ -59,6 +59,12 @@ fn a_date_is_moved_with_a_reason_by_whoever_may() {
         (vec!["digest"], 0, "Web squad"),
         (vec!["eta", &id], 2, "required"),
         (vec!["eta", &id, "--none"], 0, "nobody says any more"),
+        (vec!["announced"], 0, "no fix is announced"),
+        (vec!["announced", &id], 0, "no fix is announced"),
+        (vec!["announced", &id, "--now"], 1, "no fix of it is announced"),
+        (vec!["announced", &id, "--object"], 2, "--why"),
+        (vec!["announced", &id, "--postpone", "soon", "--why", "x"], 1, "`soon` is no day"),
+        (vec!["announced", "--now"], 2, "<PROBLEM>"),
         (vec!["audit", "list"], 0, "problem.due"),
     ] {
         let done = place.amend(&arguments);

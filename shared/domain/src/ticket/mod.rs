@@ -10,13 +10,14 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 pub use self::text::{Details, Draft};
-use self::text::{code, day, line, listed};
+use self::text::{code, day, line, listed, plain};
 
 use crate::{
     assessment::{RiskLevel, Severity},
     ids::{ProblemId, RuleId, TenantId, TicketId},
     problem::{Closed, Problem, State},
     resource::{Cloud, ResourceId},
+    said::Word,
     settings::Setting,
 };
 
@@ -175,9 +176,17 @@ pub struct Member {
     pub due: Option<Timestamp>,
     /// How often it has come.
     pub period: u32,
+    /// Who objects to its fix, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objected: Option<Box<str>>,
     /// How it went away; nothing, where it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Closed>,
+}
+
+fn objection(word: &Word) -> Box<str> {
+    let why = word.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+    format!("{} objects to its fix{why}", word.by).into()
 }
 
 impl Member {
@@ -192,6 +201,7 @@ impl Member {
             severity: problem.severity,
             due: problem.due,
             period: problem.period,
+            objected: problem.announced.as_ref().and_then(|announced| announced.objected.as_ref()).map(objection),
             closed: match problem.state {
                 State::Open => None,
                 State::Closed(how) => Some(how),
@@ -520,9 +530,13 @@ impl Ticket {
         let told = |id: &ProblemId| self.told.members.get(id).is_some_and(Member::is_open);
         let also = self.members.iter().filter(|(id, member)| member.is_open() && !told(id));
         add("Also there:", also.map(|(_, member)| line(member)).collect());
-        let (mut gone, mut later) = (Vec::new(), Vec::new());
+        let (mut gone, mut later, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for (id, told) in &self.told.members {
             let Some(now) = self.members.get(id) else { continue };
+            if told.objected != now.objected && now.is_open() {
+                let said = now.objected.as_deref().unwrap_or("nobody objects to its fix any more");
+                held.push(format!("{}: {}", code(&now.name), plain(said)));
+            }
             match now.closed {
                 Some(how) if told.is_open() => gone.push(format!("{}: {}", code(&now.name), how.words())),
                 None if told.due != now.due && told.period == now.period => {
@@ -534,6 +548,7 @@ impl Ticket {
         add("Not there any more:", gone);
         add("Not here any more:", self.moved());
         add("Due on another day:", later);
+        add("To be fixed by hand, or not:", held);
         (!text.is_empty()).then_some(text)
     }
 

@@ -128,8 +128,9 @@ fn risk(member: &Member) -> String {
 
 pub(super) fn line(member: &Member) -> String {
     let resource = code(member.resource.as_str());
+    let objected = member.objected.as_ref().map_or_else(String::new, |said| format!("  \n  {}", plain(said)));
     format!(
-        "{}: {} (risk {}; due {})  \n  {resource}",
+        "{}: {} (risk {}; due {})  \n  {resource}{objected}",
         code(&member.name),
         plain(&member.title),
         risk(member),
@@ -138,7 +139,7 @@ pub(super) fn line(member: &Member) -> String {
 }
 
 /// A text on one line in which nothing is Markdown.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

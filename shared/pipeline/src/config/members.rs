@@ -157,8 +157,8 @@ static PERSON: Shape = Shape {
         may("until", Kind::Text, "The last day of the token, in UTC: `2027-06-30`."),
         may(
             "may",
-            Kind::OneOrMany(&Kind::Word(&["dates"])),
-            "What not everybody may: `dates` is to move due dates, and to say when others will be done.",
+            Kind::OneOrMany(&Kind::Word(&["dates", "fixes"])),
+            "What not everybody may: `dates` is to move due dates, and to say when others will be done; `fixes` is to answer fixes that are announced to others.",
         ),
     ],
 };

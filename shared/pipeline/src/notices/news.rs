@@ -40,7 +40,7 @@ fn place(news: News) -> u8 {
     match news {
         News::Failed | News::Parked => 0,
         News::Asked => 1,
-        News::Opened | News::Returned | News::Overdue => 2,
+        News::Announced | News::Opened | News::Returned | News::Overdue => 2,
         News::Changing | News::Undoing | News::Undone => 3,
         News::Changed | News::Healthy | News::Closed => 4,
     }
@@ -60,6 +60,8 @@ fn title(all: &[&Notice]) -> String {
         (News::Opened, count) => format!("{count} new findings"),
         (News::Returned, count) => format!("{count} came back"),
         (News::Overdue, count) => format!("{count} overdue"),
+        (News::Announced, 1) => "1 fix announced".to_owned(),
+        (News::Announced, count) => format!("{count} fixes announced"),
         (News::Asked, 1) => "1 fix awaits approval".to_owned(),
         (News::Asked, count) => format!("{count} fixes await approval"),
         (News::Changing, count) => format!("{count} being fixed"),
@@ -81,6 +83,7 @@ fn item(one: &Notice) -> Item {
         News::Opened => (Tone::Alarm, "New"),
         News::Returned => (Tone::Alarm, "Came back"),
         News::Overdue => (Tone::Asked, "Overdue"),
+        News::Announced => (Tone::Asked, "Will be fixed"),
         News::Asked => (Tone::Asked, "Awaits approval"),
         News::Changing => (Tone::Plain, "Is being fixed"),
         News::Changed => (Tone::Good, "Fixed"),
@@ -94,7 +97,7 @@ fn item(one: &Notice) -> Item {
     let about = [Some(one.cloud.as_str().to_owned()), one.account.as_deref().map(str::to_owned)];
     let about: Vec<String> = about.into_iter().flatten().chain([digest::risk(one.risk, one.severity)]).collect();
     let mut lines = Vec::new();
-    if matches!(one.news, News::Opened | News::Returned | News::Overdue | News::Asked) {
+    if matches!(one.news, News::Opened | News::Returned | News::Overdue | News::Announced | News::Asked) {
         let owner = one.owner.as_deref().map_or_else(|| "nobody owns it".to_owned(), |owner| format!("owner {owner}"));
         let due = one.due.map(|due| format!("due {}", due.strftime("%Y-%m-%d")));
         lines.push([Some(owner), due].into_iter().flatten().collect::<Vec<_>>().join(", "));
@@ -108,6 +111,7 @@ fn item(one: &Notice) -> Item {
         (News::Asked, Some(fix)) => format!("amend approvals {}", fix.remediation),
         (News::Changed | News::Healthy, Some(fix)) => format!("amend undo {}", fix.remediation),
         (_, Some(fix)) => format!("amend remediations {}", fix.remediation),
+        (News::Announced, None) => format!("amend announced {} --now | --postpone DAY | --object", one.problem),
         (_, None) => format!("amend explain {}", one.problem),
     };
     Item {

@@ -1,0 +1,244 @@
+//! What is said of a problem: another due date, the day on which an owner means to be done, that a fix is announced,
+//! and what people answer to that.
+
+use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    decision::Outcome,
+    problem::{Place, Problem, State},
+};
+
+/// So long a fix can be postponed.
+pub const LONGEST: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Who moved a due date, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// From when; nothing, where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// Who.
+    pub by: Box<str>,
+    /// When they did.
+    pub at: Timestamp,
+    /// Why.
+    pub why: Box<str>,
+}
+
+/// When an owner means to be done. It moves no due date.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Eta {
+    /// The end of that day, in UTC.
+    pub on: Timestamp,
+    /// Who said so.
+    pub by: Box<str>,
+    /// When they did.
+    pub at: Timestamp,
+    /// What they said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Box<str>>,
+}
+
+/// A fix that its owner was told of before it begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announced {
+    /// When they were.
+    pub at: Timestamp,
+    /// When it begins.
+    pub begins: Timestamp,
+    /// The fix.
+    pub fix: Box<str>,
+    /// The digest of the plan: another plan is announced anew.
+    pub plan: Box<str>,
+    /// Who postponed it, which is done once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postponed: Option<Word>,
+    /// Who had it done at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hastened: Option<Word>,
+    /// Who objects: it does not begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objected: Option<Word>,
+}
+
+/// What somebody said, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Word {
+    /// Who.
+    pub by: Box<str>,
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Box<str>>,
+}
+
+/// What is said of a problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It is due then.
+    Due(Timestamp, Moved),
+    /// It will be done then.
+    Eta(Eta),
+    /// Somebody takes that back.
+    NoEta {
+        /// Who.
+        by: Box<str>,
+    },
+    /// It is going to be fixed.
+    Announced(Announced),
+    /// That may begin at once.
+    Now(Word),
+    /// That may begin later, once.
+    Postponed(Timestamp, Word),
+    /// That may not begin.
+    Objected(Word),
+    /// It may, after all: it is announced anew.
+    Withdrawn(Word),
+}
+
+/// Why something cannot be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unheard {
+    /// The problem is closed.
+    #[error("it is not there any more")]
+    Closed,
+    /// It is in the backlog.
+    #[error("it is in the backlog: its dates are set when it is released")]
+    Backlog,
+    /// No rule governs it.
+    #[error("no rule governs it, so nothing is due")]
+    Ungoverned,
+    /// The day is over.
+    #[error("that day is over")]
+    Past,
+    /// No fix is announced.
+    #[error("no fix of it is announced")]
+    NotAnnounced,
+    /// The fix begins, or began.
+    #[error("its fix begins by now, or began")]
+    Begun,
+    /// It was postponed before.
+    #[error("its fix was postponed before, which is done once")]
+    PostponedBefore,
+    /// That is no later than it begins anyway, or too late.
+    #[error("it is postponed to a later day, by 30 days at most")]
+    NoLater,
+    /// Somebody objects.
+    #[error("somebody objects to its fix")]
+    ObjectedTo,
+    /// Nobody objects.
+    #[error("nobody objects to its fix")]
+    NotObjectedTo,
+}
+
+impl Said {
+    /// The word of the audit trail for it.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Due(..) => "problem.due",
+            Self::Eta(_) | Self::NoEta { .. } => "problem.eta",
+            Self::Announced(_) => "fix.announced",
+            Self::Now(_) => "fix.hastened",
+            Self::Postponed(..) => "fix.postponed",
+            Self::Objected(_) => "fix.objected",
+            Self::Withdrawn(_) => "fix.objection-withdrawn",
+        }
+    }
+
+    /// Who says it.
+    #[must_use]
+    pub fn by(&self) -> &str {
+        match self {
+            Self::Due(_, Moved { by, .. })
+            | Self::Eta(Eta { by, .. })
+            | Self::NoEta { by }
+            | Self::Now(Word { by, .. })
+            | Self::Postponed(_, Word { by, .. })
+            | Self::Objected(Word { by, .. })
+            | Self::Withdrawn(Word { by, .. }) => by,
+            Self::Announced(_) => "amend",
+        }
+    }
+}
+
+/// The end of a day: a date holds as long as that day does, in UTC.
+#[must_use]
+pub fn end_of(day: Date) -> Option<Timestamp> {
+    let next = day.tomorrow().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    next.checked_sub(SignedDuration::from_secs(1)).ok()
+}
+
+impl Problem {
+    /// Takes what is said of it.
+    ///
+    /// # Errors
+    /// When that cannot be said of it now.
+    pub fn hear(&mut self, said: &Said, now: Timestamp) -> Result<(), Unheard> {
+        match (self.state, self.place) {
+            (State::Closed(_), _) => return Err(Unheard::Closed),
+            (State::Open, Place::Backlog) => return Err(Unheard::Backlog),
+            _ if self.decision.outcome != Outcome::Governed => return Err(Unheard::Ungoverned),
+            _ => {}
+        }
+        match said {
+            Said::Due(on, _) if *on < now => Err(Unheard::Past),
+            Said::Eta(eta) if eta.on < now => Err(Unheard::Past),
+            Said::Due(on, moved) => {
+                self.moved = Some(Moved { from: self.due, ..moved.clone() });
+                self.set_due(Some(*on));
+                // What waits for the date is announced for the new one; an objection stands.
+                self.announced = self.announced.take().filter(|announced| announced.objected.is_some());
+                Ok(())
+            }
+            Said::Eta(eta) => {
+                self.eta = Some(eta.clone());
+                Ok(())
+            }
+            Said::NoEta { .. } => {
+                self.eta = None;
+                Ok(())
+            }
+            Said::Announced(announced) => {
+                self.announced = Some(announced.clone());
+                Ok(())
+            }
+            Said::Now(word) => self.answerable(now).map(|announced| {
+                announced.begins = now;
+                announced.hastened = Some(word.clone());
+            }),
+            Said::Postponed(to, word) => {
+                let announced = self.answerable(now)?;
+                if announced.postponed.is_some() {
+                    return Err(Unheard::PostponedBefore);
+                }
+                if *to <= announced.begins || to.duration_since(announced.begins) > LONGEST {
+                    return Err(Unheard::NoLater);
+                }
+                announced.begins = *to;
+                announced.postponed = Some(word.clone());
+                Ok(())
+            }
+            Said::Objected(word) => self.answerable(now).map(|announced| announced.objected = Some(word.clone())),
+            Said::Withdrawn(_) => match self.announced.take() {
+                Some(Announced { objected: Some(_), .. }) => Ok(()),
+                other => {
+                    self.announced = other;
+                    Err(Unheard::NotObjectedTo)
+                }
+            },
+        }
+    }
+
+    /// The announcement that people can answer.
+    fn answerable(&mut self, now: Timestamp) -> Result<&mut Announced, Unheard> {
+        match &mut self.announced {
+            None => Err(Unheard::NotAnnounced),
+            Some(announced) if announced.objected.is_some() => Err(Unheard::ObjectedTo),
+            Some(announced) if announced.begins <= now => Err(Unheard::Begun),
+            Some(announced) => Ok(announced),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Announced fixes: told before, answered by their owner, done as announced or not at all.
+
+use amend_domain::{
+    Problem,
+    notice::{News, Whom},
+    plan::State,
+    rule::Mode,
+    said::{Announced, Unheard, end_of},
+};
+use amend_pipeline::tickets::Desk;
+use amend_pipeline::{
+    PipelineError,
+    announce::{Answer, announced, answer},
+    people::{Person, Right},
+};
+use amend_store::{Filter, Notices as _, Store as _, Tickets as _};
+use amend_tests::{harness::moment, subject::Subject};
+use jiff::Timestamp;
+
+use crate::work::{Bench, bench, is_secure, storage};
+
+/// Due on the 27th at noon; told three days before.
+const AT_DUE: &str = "{ mode: enforce, when: at_due, announce: 3d }";
+
+async fn one(bench: &Bench) -> Problem {
+    bench.store().problems(&Filter::default()).await.expect("listed").remove(0)
+}
+
+async fn told(bench: &Bench) -> Option<Announced> {
+    one(bench).await.announced
+}
+
+async fn says(bench: &Bench, what: Answer, why: Option<&str>, at: &str) -> Result<Problem, PipelineError> {
+    bench.inner.clock.set(at);
+    answer(bench.store(), &one(bench).await, &what, why, &Person::named("a@example.org"), moment(at)).await
+}
+
+fn unheard(result: Result<Problem, PipelineError>) -> Option<Unheard> {
+    match result {
+        Err(PipelineError::Unheard { why, .. }) => Some(why),
+        _ => None,
+    }
+}
+
+fn day(text: &str) -> Timestamp {
+    end_of(text.parse().expect("a day")).expect("it ends")
+}
+
+/// A problem whose fix was announced on the 24th.
+async fn told_of(fix: &str) -> (Subject, Bench) {
+    let subject = storage();
+    let bench = bench(fix, Mode::Enforce).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.inner.clock.set("2026-11-24T12:00:00Z");
+    bench.work().await;
+    (subject, bench)
+}
+
+#[tokio::test]
+async fn an_owner_is_told_and_then_it_is_fixed() {
+    let subject = storage();
+    let bench = bench(AT_DUE, Mode::Enforce).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.inner.clock.set("2026-11-24T11:59:59Z");
+    assert_eq!(bench.work().await, [], "not yet");
+    bench.inner.clock.set("2026-11-24T12:00:00Z");
+    bench.work().await;
+    let announced_ = told(&bench).await.expect("it is announced");
+    assert_eq!(
+        (announced_.begins, &*announced_.fix),
+        (moment("2026-11-27T12:00:00Z"), "azure.storage.secure-transfer")
+    );
+    assert_eq!((bench.states(&subject).await, bench.writes(&subject)), (vec![], 0));
+    assert_eq!(announced(bench.store()).await.expect("listed").len(), 1);
+    let news = bench.store().news(&Whom::Owner("a@example.org".into())).await.expect("read");
+    let news: Vec<_> = news.iter().map(|(_, one)| (one.news, one.why.as_deref().unwrap_or_default())).collect();
+    let why = "Amend changes it with azure.storage.secure-transfer on 2026-11-27 12:00 UTC, unless somebody objects";
+    assert_eq!(news, [(News::Announced, why)]);
+    // The same again says nothing, and changes nothing.
+    bench.report(&subject, "Unhealthy", "2026-11-19T07:00:00Z").await;
+    bench.inner.clock.set("2026-11-27T11:59:59Z");
+    bench.work().await;
+    assert_eq!(told(&bench).await, Some(announced_));
+    assert!(!is_secure(&subject));
+    bench.inner.clock.set("2026-11-27T12:00:00Z");
+    bench.work().await;
+    assert_eq!((bench.states(&subject).await, is_secure(&subject)), (vec![State::Set], true));
+    assert_eq!(bench.told(|entry| entry.what.starts_with("fix.")).await, ["amend fix.announced"]);
+}
+
+#[tokio::test]
+async fn an_owner_has_the_whole_time_however_late_it_is_announced() {
+    let subject = storage();
+    let bench = bench(AT_DUE, Mode::Enforce).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    // Nobody worked for a week.
+    bench.inner.clock.set("2026-11-28T12:00:00Z");
+    bench.work().await;
+    assert_eq!(told(&bench).await.map(|told| told.begins), Some(moment("2026-12-01T12:00:00Z")));
+    bench.inner.clock.set("2026-12-01T11:59:59Z");
+    assert_eq!((bench.work().await.len(), bench.writes(&subject)), (0, 0));
+    bench.inner.clock.set("2026-12-01T12:00:00Z");
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::Set]);
+    // What need not wait for a date waits for its announcement.
+    let (subject, bench) = (storage(), self::bench("{ mode: enforce, announce: 1d }", Mode::Enforce).await);
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.work().await;
+    assert_eq!(told(&bench).await.map(|told| told.begins), Some(moment("2026-11-21T12:00:00Z")));
+}
+
+#[tokio::test]
+async fn who_is_asked_anyway_is_not_told_before() {
+    let subject = storage();
+    let bench = bench(AT_DUE, Mode::Approve).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.inner.clock.set("2026-11-24T12:00:00Z");
+    bench.work().await;
+    assert_eq!((told(&bench).await, bench.states(&subject).await), (None, vec![]), "nor asked before its time");
+    bench.inner.clock.set("2026-11-27T12:00:00Z");
+    bench.work().await;
+    assert_eq!((told(&bench).await, bench.states(&subject).await), (None, vec![State::AwaitingApproval]));
+}
+
+#[tokio::test]
+async fn an_owner_has_it_done_at_once() {
+    let (subject, bench) = told_of(AT_DUE).await;
+    says(&bench, Answer::Now, None, "2026-11-25T09:00:00Z").await.expect("heard");
+    bench.work().await;
+    assert_eq!((bench.states(&subject).await, is_secure(&subject)), (vec![State::Set], true));
+    let again = says(&bench, Answer::Now, None, "2026-11-25T09:10:00Z").await;
+    assert_eq!(unheard(again), Some(Unheard::Begun));
+}
+
+#[tokio::test]
+async fn an_owner_postpones_it_once() {
+    let (subject, bench) = told_of(AT_DUE).await;
+    let at = "2026-11-25T09:00:00Z";
+    for (to, why) in [("2026-11-26", Unheard::NoLater), ("2027-01-15", Unheard::NoLater)] {
+        assert_eq!(unheard(says(&bench, Answer::Postpone(day(to)), Some("x"), at).await), Some(why), "{to}");
+    }
+    says(&bench, Answer::Postpone(day("2026-12-05")), Some("a release"), at).await.expect("heard");
+    let again = says(&bench, Answer::Postpone(day("2026-12-10")), Some("another"), at).await;
+    assert_eq!(unheard(again), Some(Unheard::PostponedBefore));
+    bench.inner.clock.set("2026-12-05T23:59:58Z");
+    bench.work().await;
+    assert_eq!(bench.writes(&subject), 0);
+    bench.inner.clock.set("2026-12-05T23:59:59Z");
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::Set]);
+    assert_eq!(
+        bench.told(|entry| entry.what.starts_with("fix.")).await,
+        ["amend fix.announced", "a@example.org fix.postponed"]
+    );
+}
+
+#[tokio::test]
+async fn what_somebody_objects_to_is_not_fixed_and_has_a_ticket() {
+    let (subject, bench) = told_of(AT_DUE).await;
+    assert!(!one(&bench).await.wants_ticket());
+    says(&bench, Answer::Object, Some("we serve it in plain"), "2026-11-25T09:00:00Z").await.expect("heard");
+    assert!(one(&bench).await.wants_ticket());
+    let work = bench.store_work().await;
+    assert!(work.iter().any(|work| work.key.starts_with("file:")), "{work:?}");
+    assert!(work.iter().all(|work| !work.key.starts_with("remedy:")), "{work:?}");
+    bench.inner.clock.set("2027-01-15T12:00:00Z");
+    bench.report(&subject, "Unhealthy", "2026-11-26T07:00:00Z").await;
+    bench.work().await;
+    assert_eq!((bench.states(&subject).await, bench.writes(&subject)), (vec![], 0));
+    let at = "2027-01-16T12:00:00Z";
+    assert_eq!(unheard(says(&bench, Answer::Now, None, at).await), Some(Unheard::ObjectedTo));
+    // It may be done, after all: told of anew, with the whole time.
+    says(&bench, Answer::Withdraw, None, at).await.expect("heard");
+    bench.work().await;
+    assert_eq!(told(&bench).await.map(|told| told.begins), Some(moment("2027-01-19T12:00:00Z")));
+    assert_eq!(unheard(says(&bench, Answer::Withdraw, None, at).await), Some(Unheard::NotObjectedTo));
+}
+
+#[tokio::test]
+async fn a_ticket_hears_of_an_objection() {
+    let subject = storage();
+    let bench = bench(&format!("{AT_DUE}, ticket: true"), Mode::Enforce).await;
+    let store = std::sync::Arc::new(bench.store().clone());
+    let local: std::sync::Arc<dyn amend_connect::Tracker> =
+        std::sync::Arc::new(amend_connect::Local::new(store.clone()));
+    let trackers = std::collections::BTreeMap::from([("local".to_owned(), local)]);
+    let ids = amend_tests::harness::CountedIds::default();
+    let desk = Desk::new(
+        store.clone(),
+        store.clone(),
+        trackers,
+        amend_tests::harness::catalogue(),
+        bench.inner.clock.clone(),
+        &ids,
+    );
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    let file = async |at: &str| {
+        bench.inner.clock.set(at);
+        while desk.work().await.expect("the store answers").is_some() {}
+        store.local_tickets(None, 10).await.expect("listed").remove(0)
+    };
+    file("2026-11-20T12:10:00Z").await;
+    bench.inner.clock.set("2026-11-24T12:00:00Z");
+    bench.work().await;
+    says(&bench, Answer::Object, Some("we *serve* it"), "2026-11-24T12:00:00Z").await.expect("heard");
+    file("2026-11-24T12:10:00Z").await;
+    let ticket = file("2026-11-24T12:20:00Z").await;
+    let last = ticket.notes.last().map(|note| note.text.to_string()).unwrap_or_default();
+    assert!(last.contains("a@example.org objects to its fix: we \\*serve\\* it"), "{:?}", ticket.notes);
+    assert!(ticket.open);
+}
+
+#[tokio::test]
+async fn what_is_healthy_meanwhile_is_withdrawn_and_another_plan_is_announced_anew() {
+    let (subject, bench) = told_of(AT_DUE).await;
+    bench.report(&subject, "Healthy", "2026-11-25T07:00:00Z").await;
+    bench.inner.clock.set("2026-11-28T12:00:00Z");
+    bench.work().await;
+    assert_eq!((bench.states(&subject).await, bench.writes(&subject)), (vec![], 0));
+    let late = says(&bench, Answer::Now, None, "2026-11-28T12:00:00Z").await;
+    assert_eq!(unheard(late), Some(Unheard::Closed));
+    bench.report(&subject, "Unhealthy", "2026-11-28T13:00:00Z").await;
+    assert_eq!(told(&bench).await, None, "a regression has an announcement of its own");
+    // The announcement of another plan counts for nothing.
+    let (subject, bench) = told_of(AT_DUE).await;
+    let mut other = told(&bench).await.expect("it is announced");
+    other.plan = "sha256:another".into();
+    let said = amend_domain::said::Said::Announced(other);
+    bench
+        .store()
+        .hear(one(&bench).await.id.as_str(), &said, bench.fixer.now())
+        .await
+        .expect("kept")
+        .expect("known")
+        .expect("heard");
+    bench.inner.clock.set("2026-11-27T12:00:00Z");
+    bench.work().await;
+    assert_eq!(bench.writes(&subject), 0);
+    assert_eq!(told(&bench).await.map(|told| told.begins), Some(moment("2026-11-30T12:00:00Z")));
+    // With the due date the announcement moves, too.
+    let pat = Person::named("pat").with(&[Right::Dates]);
+    let to = day("2026-12-20");
+    amend_pipeline::dates::move_due(bench.store(), &one(&bench).await, to, "x", &pat, bench.fixer.now())
+        .await
+        .expect("moved");
+    bench.inner.clock.set("2026-12-17T23:59:59Z");
+    bench.work().await;
+    assert_eq!(told(&bench).await.map(|told| told.begins), Some(to));
+}
+
+#[tokio::test]
+async fn only_an_owner_and_who_may_answer() {
+    let (_, bench) = told_of(AT_DUE).await;
+    let at = moment("2026-11-25T09:00:00Z");
+    for (who, right) in [
+        (Person::named("b@example.org"), false),
+        (Person::named("b@example.org").with(&[Right::Dates]), false),
+        (Person::named("b@example.org").with(&[Right::Fixes]), true),
+    ] {
+        let done = answer(bench.store(), &one(&bench).await, &Answer::Object, Some("x"), &who, at).await;
+        match done {
+            Ok(_) => assert!(right),
+            Err(error) => assert!(!right && error.code() == "not-allowed" && error.hint().is_some(), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn only_what_is_written_without_asking_is_announced() {
+    let rule = |fix: &str| {
+        let text = format!("version: 1\nrules: [{{ id: all, priority: 1, due: 7d, fix: {fix} }}]");
+        match amend_catalog::rule_file::load(&[amend_catalog::SourceText::new("rules.yaml", text)]) {
+            Ok((loaded, _)) => {
+                Ok(loaded.rules.rules()[0].fix.and_then(|fix| fix.announce).map(|time| time.to_string()))
+            }
+            Err(mistakes) => Err(format!("{mistakes:?}")),
+        }
+    };
+    assert_eq!(rule(AT_DUE), Ok(Some("3d".to_owned())));
+    for (fix, said) in [
+        ("{ mode: approve, announce: 3d }", "only what is written without asking is announced"),
+        ("{ announce: 3d }", "only what is written without asking is announced"),
+        ("{ mode: enforce, announce: 0d }", "an announcement of no time is none"),
+        ("{ mode: enforce, announce: soon }", "is no duration"),
+    ] {
+        let wrong = rule(fix).expect_err(fix);
+        assert!(wrong.contains(said), "{fix}: {wrong}");
+    }
+}
