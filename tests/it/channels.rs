@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use amend_connect::{Channel, Chat, Mailer, Secret};
 use amend_domain::{
     notice::{News, Whom},
+    ports::Clock as _,
     rule::Mode,
     work::After,
 };
@@ -201,15 +202,27 @@ async fn what_a_channel_did_not_take_is_told_later_or_shown() {
     for (with, why) in [
         (json!({ "status": 500, "text": "rollup_error" }), "rollup_error"),
         (json!({ "status": 403, "text": "action_prohibited" }), "does not let amend in"),
-        (json!({ "status": 404, "text": "no_service" }), "the channel, or its address, is gone"),
-        (json!({ "status": 502, "html": true }), "an answer that is not JSON"),
+        (json!({ "status": 404, "text": "no_service" }), "status 404: no_service; is the address right?"),
+        (json!({ "status": 410, "text": "channel_is_archived" }), "status 410: channel_is_archived"),
+        (json!({ "status": 502, "html": true }), "what it says is not shown"),
+        // Whoever knows the address can post there: what repeats it is not shown.
+        (json!({ "status": 500, "text": "upstream /away/slack failed" }), "what it says is not shown"),
+        (json!({ "status": 500, "text": "away" }), "what it says is not shown"),
+        (json!({ "status": 403, "body": { "error": { "code": "Disabled", "message": "/away/slack" } } }), "Disabled"),
+        (json!({ "status": 301, "headers": { "location": "/away/slack/" } }), "it sends us somewhere else"),
+        // A page to sign in on, or another service.
+        (json!({ "status": 200, "html": true }), "it does not answer as Slack does"),
+        (json!({ "status": 202, "text": "" }), "it does not answer as Slack does"),
         (json!({ "drop": true, "applied": false }), "does not answer"),
     ] {
         sec.fail(Chat::Slack, with);
-        let work = sec.bench.store.work(10).await.expect("listed").remove(0);
-        let done = sec.work(&work.due.to_string()).await;
+        // Whatever it was put off for, it is tried again at once here.
+        let at = sec.bench.clock.now();
+        let key = sec.bench.store.work(10).await.expect("listed").remove(0).key;
+        sec.bench.store.retry_work(Some(&key), at).await.expect("retried");
+        let done = sec.work(&at.to_string()).await;
         assert!(
-            matches!(&done[..], [After::Again { why: said, .. }] if said.contains(why) && !said.contains("http")),
+            matches!(&done[..], [After::Again { why: said, .. }] if said.contains(why) && !said.contains("away/")),
             "{why}: {done:?}"
         );
     }
@@ -244,6 +257,34 @@ async fn a_channel_that_is_not_there_is_shown_and_an_owner_without_an_address_is
     assert!(matches!(&done[..], [After::Parked { why }] if why == "no channel is called `gone`"), "{done:?}");
     let work = sec.bench.store.work(10).await.expect("listed");
     assert_eq!(work[0].key, "send:news/#gone");
+}
+
+#[tokio::test]
+async fn a_message_is_as_things_are_when_it_is_sent() {
+    let sec = channels("fresh", "'#sec-ops'", None).await;
+    sec.report(&account("st1"), "Unhealthy", "2026-11-20T12:00:00Z").await;
+    let next = sec.herald.untold().await.expect("the store answers").remove(0);
+    assert_eq!((next.due, next.parked), (moment("2026-11-20T12:01:00Z"), false));
+    let problem = sec.bench.store.problems(&amend_store::Filter::default()).await.expect("listed").remove(0);
+    let (to, now) = (moment("2026-12-24T23:59:59Z"), moment("2026-11-20T12:00:30Z"));
+    amend_pipeline::dates::move_due(&sec.bench.store, &problem, to, "x", &Person::local(), now).await.expect("moved");
+    sec.work("2026-11-20T12:01:00Z").await;
+    let told = sec.told(Chat::Slack);
+    assert!(told[0].contains("due 2026-12-24") && told[0].contains("1 new finding"), "{told:?}");
+}
+
+#[tokio::test]
+async fn who_owns_something_is_not_told_before_it_is_known() {
+    let rules = "version: 1\nrules: [{ id: all, priority: 1, owner: { tag: owner }, due: 7d, due_from: first_unhealthy, notify: '#sec-ops' }]";
+    let bench = bench(rules, "version: 1").await;
+    let herald = herald("unknown", &bench.store, bench.clock.clone(), None);
+    let export = Export { title: "Two\nlines".into(), changed: Some("2026-11-01T12:00:00Z".into()), ..account("st1") };
+    bench.accept(Form::Plain, &export.text()).await;
+    let next = herald.untold().await.expect("the store answers").remove(0);
+    let item = &next.message.items[0];
+    assert_eq!(item.title, "Two lines");
+    assert_eq!(item.lines, ["its owner is not known yet: resource tags not known, due 2026-11-08, which is over"]);
+    assert_eq!(herald.digests().await.expect("the store answers"), [], "it may be another's");
 }
 
 #[tokio::test]

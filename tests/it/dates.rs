@@ -96,6 +96,21 @@ async fn only_who_may_moves_a_date_and_an_owner_says_when_they_will_be_done() {
     assert_eq!((said.due, said.eta.as_ref().map(|eta| eta.on)), (problem.due, Some(to)));
     set_eta(store, &problem, None, &planner(), now).await.expect("taken back");
     assert_eq!(one(store).await.eta, None);
+    let again = set_eta(store, &problem, None, &planner(), now).await.expect_err("nobody says anything");
+    assert!(again.to_string().contains("that is what was said already"), "{again}");
+    let records = store.audit(0, 100).await.expect("read");
+    let etas: Vec<String> = records
+        .iter()
+        .filter(|record| &*record.entry.what == "problem.eta")
+        .map(|record| format!("{} {}", record.entry.who, record.entry.detail))
+        .collect();
+    assert_eq!(
+        etas,
+        [
+            r#"Ann@example.org {"from":null,"to":"2026-12-01T23:59:59Z","why":"after the freeze"}"#,
+            r#"pat {"from":"2026-12-01T23:59:59Z","to":null}"#
+        ]
+    );
     // Whoever uses this machine may, where nobody has a name; the ticket hears of it.
     move_due(store, &problem, to, "a release", &Person::local(), now).await.expect("moved");
     filing.work("2026-11-20T13:00:00Z").await;
@@ -103,7 +118,12 @@ async fn only_who_may_moves_a_date_and_an_owner_says_when_they_will_be_done() {
     let ticket = store.local_tickets(None, 10).await.expect("listed").remove(0);
     let notes: Vec<&str> = ticket.notes.iter().map(|note| &*note.text).collect();
     assert!(notes.iter().any(|text| text.contains("st1") && text.contains("2026-12-01")), "{notes:?}");
-    for (at, why) in [(now, None), (moment("2026-12-02T00:00:00Z"), Some(Unheard::Past))] {
+    for (to, at, why) in [
+        (to, now, Some(Unheard::Same)),
+        (day("2026-12-02"), now, None),
+        (to, moment("2026-12-02T00:00:00Z"), Some(Unheard::Past)),
+        (day("2037-01-01"), now, Some(Unheard::Far)),
+    ] {
         let done = move_due(store, &problem, to, "x", &planner(), at).await;
         match (done, why) {
             (Ok(_), None) => {}

@@ -20,7 +20,7 @@ channels: /SITE/slack, /SITE/teams.
 
 W is one of
 
-    {"status": N, "headers"?: {..}, "html"?: true, "text"?: T}   an error, before anything is done
+    {"status": N, "headers"?: {..}, "html"?: true, "text"?: T, "body"?: {..}}   an error, before anything is done
     {"drop": true, "applied": BOOLEAN}                  the connection breaks off without an answer
     {"hang": SECONDS}                                   no answer for so long; nothing is done
 
@@ -615,7 +615,7 @@ class Handler(BaseHTTPRequestHandler):
         if happens and not happens.get("applied"):
             status, headers = happens["status"], happens.get("headers", {})
             answer = "<!doctype html><title>Sign in</title>" if happens.get("html") else {"message": "as the test wants it"}
-            answer = happens.get("text", answer)
+            answer = happens.get("text", happens.get("body", answer))
         self.reply(status, headers, answer)
 
     def reply(self, status, headers, answer):

@@ -97,7 +97,8 @@ pub fn facts(config: &Config) -> Result<FactsFile, Failure> {
 /// Who is who, as configured.
 pub fn owners(config: &Config) -> Result<Arc<Owners>, Failure> {
     let Some(path) = &config.owners else { return Ok(Arc::default()) };
-    let file = read_text(path)?;
+    let file = read_text(path)
+        .map_err(|failure| Failure { hint: Some("amend.yaml names it as `owners`".into()), ..failure })?;
     // It is named in decisions: by its name, not by where it is on this machine.
     let name = path.file_name().map_or(file.name, |name| name.to_string_lossy().into_owned());
     let owners = owners_file::load(&SourceText::new(name, file.text));

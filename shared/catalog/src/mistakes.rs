@@ -127,12 +127,13 @@ impl Mistakes {
     }
 }
 
-/// What is not shown: passwords in URLs, keys of 32 bytes in base64, keys of webhooks, addresses of channels, and whatever stands after a name
+/// What is not shown: passwords in URLs, keys of 32 bytes in base64, keys of webhooks, paths of addresses, and whatever stands after a name
 /// that looks like that of a secret, a misspelt one included.
 const SECRETS: &str = r#"(?xi)
     ://[^:/@\s"']*:(?<password>[^\s"']+)@
     | (?<key>[A-Za-z0-9+/]{43}=)
-    | (?<hook>whsec_[A-Za-z0-9+/=]+ | https://[^\s"']*(?:hooks\.slack|logic\.azure|powerplatform)[^\s"']*)
+    | (?<hook>whsec_[A-Za-z0-9+/=]+)
+    | https?://[^/\s"']+(?<path>/[^\s"']{4,})
     | \b\w*(?:tok|pass|secret|slack|teams)\w*["']?\ *:\ *
       (?<value> "[^"\n]*" | '[^'\n]*' | \[[^\]]*\] | [|>][-+]?\ *\n\ +\S+ | [^\s,}\]\[{\#|>][^,}\]\n]* )
 "#;
@@ -145,7 +146,7 @@ fn without_secrets(text: &str) -> String {
     let Some(secrets) = &*PATTERN else { return "*".repeat(text.len()) };
     let mut shown = text.to_owned();
     for found in secrets.captures_iter(text) {
-        let secret = ["password", "key", "hook", "value"].into_iter().find_map(|name| found.name(name));
+        let secret = ["password", "key", "hook", "path", "value"].into_iter().find_map(|name| found.name(name));
         if let Some(secret) = secret {
             let stars: String = secret.as_str().bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' }).collect();
             shown.replace_range(secret.range(), &stars);

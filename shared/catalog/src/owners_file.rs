@@ -2,7 +2,11 @@
 
 use std::ops::Range;
 
-use amend_domain::{owners::Mapped, owners::Owners, pattern::Pattern};
+use amend_domain::{
+    notice::is_address,
+    owners::{Mapped, Owners},
+    pattern::Pattern,
+};
 
 use crate::{
     Mistakes, SourceText,
@@ -51,6 +55,10 @@ pub fn load(file: &SourceText) -> Result<Owners, Mistakes> {
     let mut mistakes = Collector::new(file);
     let is_table = file.name.to_ascii_lowercase().ends_with(".csv");
     let rows = if is_table { table(file, &mut mistakes) } else { document(file, &mut mistakes) };
+    if rows.is_empty() && !mistakes.has_errors() {
+        let hint = "a first line `name,account,owner,manager`, and a row for each owner; or YAML, in a file that does not end with `.csv`";
+        mistakes.error_at(0..0, "there are no owners in it", Some(hint.into()));
+    }
     let owners = rows.into_iter().filter_map(|(at, row)| mapped(at, row, &mut mistakes)).collect();
     let owners = Owners::new(owners, &file.name);
     mistakes.finish().into_result(Some(owners)).map(|(owners, _)| owners)
@@ -104,12 +112,19 @@ fn table(file: &SourceText, mistakes: &mut Collector) -> Vec<Row> {
     let mut places = Vec::new();
     for head in &heads {
         let place = COLUMNS.iter().position(|column| column.eq_ignore_ascii_case(head));
-        if place.is_none() || places.contains(&place) {
-            let hint = format!("the columns are {}, each once, in any order", COLUMNS.join(", "));
-            mistakes.error_at(at(heads.position(), &heads), format!("there is no column `{head}` here"), Some(hint));
-            return Vec::new();
-        }
-        places.push(place);
+        let message = match place {
+            _ if head.is_empty() => format!("column {} has no name", places.len().saturating_add(1)),
+            None => format!("there is no column `{head}` here"),
+            Some(_) if places.contains(&place) => format!("the column `{head}` stands here twice"),
+            Some(_) => {
+                places.push(place);
+                continue;
+            }
+        };
+        let columns = COLUMNS.join(", ");
+        let hint = format!("the columns are {columns}, each once, in any order, separated by `,` or by `;`");
+        mistakes.error_at(at(heads.position(), &heads), message, Some(hint));
+        return Vec::new();
     }
     let mut rows = Vec::new();
     for record in reader.records() {
@@ -123,8 +138,12 @@ fn table(file: &SourceText, mistakes: &mut Collector) -> Vec<Row> {
         };
         let place = at(record.position(), &record);
         if record.len() != heads.len() {
+            let hint = match record.iter().any(|cell| cell.contains('\n')) {
+                true => "is a double quote not closed in it?",
+                false => "a row has as many separators as the first line; what holds one stands between double quotes",
+            };
             let message = format!("this row has {} columns, and the first line {}", record.len(), heads.len());
-            mistakes.error_at(place, message, Some("put what holds a comma between double quotes".into()));
+            mistakes.error_at(place, message, Some(hint.into()));
             continue;
         }
         let mut row = <[String; 4]>::default();
@@ -138,23 +157,48 @@ fn table(file: &SourceText, mistakes: &mut Collector) -> Vec<Row> {
     rows
 }
 
+/// The id of an account, however it is written: as lists show it, too.
+fn native(text: &str) -> Option<Box<str>> {
+    let text = text.trim_end_matches('/');
+    let id = ["/subscriptions/", "aws:", "gcp:projects/", "projects/"]
+        .iter()
+        .find_map(|start| text.strip_prefix(start))
+        .unwrap_or(text);
+    let fits = (6..=36).contains(&id.len()) && id.chars().all(|c| c.is_ascii_alphanumeric() || "-:.".contains(c));
+    fits.then(|| id.into())
+}
+
 fn mapped(at: Range<usize>, [name, account, owner, manager]: [String; 4], mistakes: &mut Collector) -> Option<Mapped> {
     let some = |text: &str| Some(text.trim()).filter(|text| !text.is_empty()).map(Box::<str>::from);
     let (name, owner, manager) = (some(&name), some(&owner), some(&manager));
-    // As lists show them, too: `/subscriptions/…`, `aws:…`, `gcp:projects/…`.
-    let account = some(account.rsplit(['/', ':']).next().unwrap_or_default());
+    let mut wrong = |message: String, hint: &str| {
+        mistakes.error_at(at.clone(), message, Some(hint.into()));
+        None
+    };
+    let account = match account.trim() {
+        "" => None,
+        text => match native(text) {
+            Some(native) => Some(native),
+            None => {
+                let hint = "a subscription, an account or a project by its id, as findings name it: `/subscriptions/…`, `111122223333`, `gcp:projects/…`";
+                return wrong(format!("`{text}` is no account"), hint);
+            }
+        },
+    };
     if name.is_none() && (account.is_none() || owner.is_none()) {
         let hint = "a name that tags and rules use; or an account, and who owns what nobody else does there";
-        mistakes.error_at(at, "this row is about nobody", Some(hint.into()));
-        return None;
+        return wrong("this row is about nobody".into(), hint);
     }
     if owner.is_none() && manager.is_none() {
-        mistakes.error_at(at, "this row says nothing", Some("add `owner`, or `manager`".into()));
-        return None;
+        return wrong("this row says nothing".into(), "add `owner`, or `manager`");
     }
-    if let Some(manager) = manager.as_ref().filter(|manager| !manager.contains('@')) {
-        mistakes.error_at(at, format!("`{manager}` is no address"), Some("write it as `mara@example.org`".into()));
-        return None;
+    let manager_is_none = manager.as_deref().filter(|text| !is_address(text));
+    let owner_is_none = owner.as_deref().filter(|text| text.contains('@') && !is_address(text));
+    if let Some(who) = manager_is_none.or(owner_is_none) {
+        return wrong(format!("`{}` is no address", who.escape_debug()), "write it as `mara@example.org`");
+    }
+    if owner.iter().chain(&name).any(|text| text.chars().any(char::is_control)) {
+        return wrong("this row holds what cannot be seen".into(), "write the name again");
     }
     Some(Mapped { name: name.map(|name| Pattern::new(&name)), account, owner, manager })
 }

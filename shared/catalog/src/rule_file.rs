@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, ops::Range};
 use amend_domain::{
     Cloud, RecommendationKey, RiskLevel, Rule, RuleId, RuleSet, ScopeId, Severity, Source, Timeframe, digest,
     expr::Program,
+    notice::{Whom, is_address},
     pattern::Pattern,
     rule::{Condition, DueFrom, FixPolicy, FixWhen, Grace, Mode, OwnerSource, RiskAbsent, Scope, Set, TagOn, TagTest},
     scope::ScopeClass,
@@ -419,7 +420,7 @@ fn read_rule(node: &Node, mistakes: &mut Collector) -> Option<Rule> {
         grace,
         fix,
         ticket: flag("ticket", false),
-        notify: mistakes.texts(node.get("notify")).into_iter().map(Into::into).collect(),
+        notify: read_notify(node.get("notify"), mistakes),
         defender: node.get("defender").map(|original| Box::new(original.to_json())),
     })
 }
@@ -461,6 +462,27 @@ fn refuse_empty(name: &str, node: Option<&Node>, mistakes: &mut Collector) {
     {
         mistakes.error(node, format!("`{name}` lists nothing"), Some("remove it, or list a value".into()));
     }
+}
+
+fn read_notify(node: Option<&Node>, mistakes: &mut Collector) -> Vec<Box<str>> {
+    let mut all = Vec::new();
+    for element in node.map(Node::elements).unwrap_or_default() {
+        let text = mistakes.text(element);
+        let fits = match Whom::named(&text) {
+            Whom::Address(address) => is_address(&address),
+            Whom::Channel(name) => {
+                !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            }
+            Whom::Owner(_) => false,
+        };
+        if fits {
+            all.push(text.trim().into());
+        } else {
+            let hint = "a channel of amend.yaml, as `#cloud-security`; or an address, as `ines@example.org`";
+            mistakes.error(element, format!("`{text}` is neither a channel nor an address"), Some(hint.into()));
+        }
+    }
+    all
 }
 
 fn read_owner(node: Option<&Node>, mistakes: &mut Collector) -> OwnerSource {

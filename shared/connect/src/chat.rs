@@ -207,7 +207,7 @@ impl Channel {
         // INVARIANT: what is wrong with it is told without it: whoever has it can post there.
         host_of(url.reveal()).map_err(|_| "it is no address that is reached by TLS".to_owned())?;
         let headers = vec![("user-agent".into(), "amend".into())];
-        Ok(Self { chat, service: Service::new(name, url.reveal(), headers)?.taking_any_text() })
+        Ok(Self { chat, service: Service::new(name, url.reveal(), headers)?.at_secret_address() })
     }
 
     /// Which service it is of.
@@ -222,7 +222,13 @@ impl Channel {
     /// When the service does not answer, does not let us in, or refuses.
     pub async fn post(&self, message: &Message) -> Result<(), TrackerError> {
         let answer = self.service.send("POST", "", Some(&message.written(self.chat))).await?;
-        let gone = || self.service.denied("the channel, or its address, is gone");
-        answer.map(drop).ok_or_else(gone)
+        // Teams says nothing; Slack says `ok`, and whoever says something else is not Slack.
+        match (self.chat, answer.map(|reply| reply.body)) {
+            (Chat::Slack, Some(body)) if body != "ok" => {
+                Err(self.service.denied("it does not answer as Slack does; is the address right?"))
+            }
+            (_, Some(_)) => Ok(()),
+            (_, None) => Err(self.service.denied("it is not there")),
+        }
     }
 }

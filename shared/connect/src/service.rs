@@ -161,8 +161,8 @@ pub(crate) struct Service {
     base: String,
     headers: Vec<(String, String)>,
     client: Client,
-    /// Whether any text is an answer.
-    any_text: bool,
+    /// Whether its address is a secret.
+    secret: bool,
 }
 
 /// What came back.
@@ -177,18 +177,12 @@ impl Service {
         let host = host_of(base)?;
         let hosts = if base.starts_with("http://") { Hosts::loopback() } else { Hosts::of([host]) };
         let client = Client::new(hosts).map_err(|error| error.to_string())?.waiting(ANSWER);
-        Ok(Self {
-            name: name.to_owned(),
-            base: base.trim_end_matches('/').to_owned(),
-            headers,
-            client,
-            any_text: false,
-        })
+        Ok(Self { name: name.to_owned(), base: base.trim_end_matches('/').to_owned(), headers, client, secret: false })
     }
 
-    /// The same, where any text is an answer.
-    pub fn taking_any_text(self) -> Self {
-        Self { any_text: true, ..self }
+    /// The same, where whoever knows the address may use it, and any text is an answer.
+    pub fn at_secret_address(self) -> Self {
+        Self { secret: true, ..self }
     }
 
     /// The address below the base.
@@ -232,17 +226,28 @@ impl Service {
             true => Ok(Value::Null),
             false => serde_json::from_slice(&response.body),
         };
-        let said = || said(body.as_ref().ok(), &response.body, is_json);
+        let said = || match self.secret {
+            true => self.code(body.as_ref().ok(), &response.body),
+            false => said(body.as_ref().ok(), &response.body, is_json),
+        };
         match status {
             200..=299 => match body {
                 Ok(body) => Ok(Some(Reply { body, headers: response.headers })),
-                Err(_) if self.any_text => Ok(Some(Reply { body: Value::Null, headers: response.headers })),
+                Err(_) if self.secret => {
+                    let text = response.body.get(..WORDS.min(response.body.len())).unwrap_or_default();
+                    let body = String::from_utf8_lossy(text).trim().into();
+                    Ok(Some(Reply { body, headers: response.headers }))
+                }
                 // A page to sign in on, or of a proxy: whether anything was done is not known.
                 Err(_) => Err(self.busy(format!("status {status} without JSON ({})", said()), None)),
             },
+            404 | 410 if self.secret => Err(self.denied(format!("status {status}: {}; is the address right?", said()))),
             404 | 410 => Ok(None),
             403 if asks_to_wait(&response) => Err(self.busy(said(), wait(&response))),
             401 | 403 => Err(self.denied(format!("status {status}: {}", said()))),
+            300..=399 if self.secret => {
+                Err(self.denied(format!("status {status}: it sends us somewhere else; is the address right?")))
+            }
             300..=399 => {
                 let to = response.header("location").unwrap_or("somewhere else");
                 Err(self.denied(format!("status {status}: it sends us to {to}; is the address right?")))
@@ -260,6 +265,24 @@ impl Service {
         answer.ok_or_else(|| {
             self.denied(format!("{method} {} finds nothing, or may not see it", path.split('?').next().unwrap_or(path)))
         })
+    }
+
+    /// The word by which an answer says what is wrong.
+    ///
+    /// INVARIANT: of what is answered by a secret address nothing else is shown: it may repeat the address.
+    fn code(&self, body: Option<&Value>, bytes: &[u8]) -> String {
+        let plain = std::str::from_utf8(bytes).unwrap_or_default().trim();
+        let named = ["/error/code", "/code", "/error"].iter().find_map(|path| body?.pointer(path)?.as_str());
+        let is_code = |word: &&str| {
+            (3..=48).contains(&word.len())
+                && word.chars().all(|c| c.is_ascii_alphabetic() || c == '_')
+                && !self.base.contains(*word)
+        };
+        match named.or(Some(plain)).filter(is_code) {
+            Some(code) => code.to_owned(),
+            None if bytes.is_empty() => "an empty answer".to_owned(),
+            None => "what it says is not shown".to_owned(),
+        }
     }
 
     pub fn busy(&self, why: impl Into<String>, wait: Option<SignedDuration>) -> TrackerError {

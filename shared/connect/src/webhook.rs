@@ -33,7 +33,7 @@ impl Webhook {
     pub fn new(name: &str, settings: &Settings) -> Result<Self, String> {
         let key = key(&settings.secret)?;
         let headers = vec![("user-agent".into(), "amend".into())];
-        Ok(Self { service: Service::new(name, &settings.url, headers)?.taking_any_text(), key })
+        Ok(Self { service: Service::new(name, &settings.url, headers)?.at_secret_address(), key })
     }
 
     /// Tells of something that has a name, and returns what is said to that.
@@ -48,7 +48,7 @@ impl Webhook {
             ("webhook-signature".into(), format!("v1,{}", STANDARD.encode(signed.as_ref()))),
         ];
         let answer = self.service.send_bytes("POST", "", headers, body.into_bytes()).await?;
-        answer.map(|reply| reply.body).ok_or_else(|| self.service.denied("status 404: is the address right?"))
+        answer.map(|reply| reply.body).ok_or_else(|| self.service.denied("it is not there"))
     }
 }
 

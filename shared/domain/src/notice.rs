@@ -146,6 +146,16 @@ impl std::fmt::Display for Whom {
     }
 }
 
+/// Whether a text is an address of mail and nothing else.
+#[must_use]
+pub fn is_address(text: &str) -> bool {
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"<>,;:\"()[]\\@".contains(c);
+    match text.split_once('@') {
+        Some((who, host)) => !who.is_empty() && host.len() > 2 && who.chars().all(plain) && host.chars().all(plain),
+        None => false,
+    }
+}
+
 /// Something that people are told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
@@ -175,6 +185,9 @@ pub struct Notice {
     /// Who owns it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Box<str>>,
+    /// Why that is not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_lacks: Option<Box<str>>,
     /// When it is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Timestamp>,
@@ -236,6 +249,12 @@ impl Notice {
         Self::about(problem, News::Overdue, now)
     }
 
+    /// Brings up to date who owns the problem, and when it is due.
+    pub fn refresh(&mut self, problem: &Problem) {
+        let now = Self::about(problem, self.news, self.at);
+        (self.owner, self.owner_lacks, self.due) = (now.owner, now.owner_lacks, now.due);
+    }
+
     /// Whether a step of a remediation tells people anything.
     #[must_use]
     pub fn is_worth_telling(r: &Remediation) -> bool {
@@ -270,6 +289,7 @@ impl Notice {
             risk: problem.risk,
             severity: problem.severity,
             owner: problem.decision.owner.name.clone(),
+            owner_lacks: problem.decision.owner.lacks.map(|_| problem.decision.owner.from.clone()),
             due: problem.due,
             rank: problem.rank(),
             fix: None,

@@ -12,6 +12,9 @@ use crate::{
 /// So long a fix can be postponed.
 pub const LONGEST: SignedDuration = SignedDuration::from_hours(30 * 24);
 
+/// No date is farther away, as no rule's is.
+const FARTHEST: SignedDuration = SignedDuration::from_hours(3_650 * 24);
+
 /// Who moved a due date, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
@@ -113,6 +116,12 @@ pub enum Unheard {
     /// The day is over.
     #[error("that day is over")]
     Past,
+    /// The day is too far away.
+    #[error("that day is more than ten years away")]
+    Far,
+    /// It is as it would be.
+    #[error("that is what was said already")]
+    Same,
     /// No fix is announced.
     #[error("no fix of it is announced")]
     NotAnnounced,
@@ -184,8 +193,10 @@ impl Problem {
             _ => {}
         }
         match said {
-            Said::Due(on, _) if *on < now => Err(Unheard::Past),
-            Said::Eta(eta) if eta.on < now => Err(Unheard::Past),
+            Said::Due(on, _) | Said::Eta(Eta { on, .. }) if *on < now => Err(Unheard::Past),
+            Said::Due(on, _) | Said::Eta(Eta { on, .. }) if on.duration_since(now) > FARTHEST => Err(Unheard::Far),
+            Said::Due(on, _) if self.due == Some(*on) => Err(Unheard::Same),
+            Said::NoEta { .. } if self.eta.is_none() => Err(Unheard::Same),
             Said::Due(on, moved) => {
                 self.moved = Some(Moved { from: self.due, ..moved.clone() });
                 self.set_due(Some(*on));

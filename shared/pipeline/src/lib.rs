@@ -35,7 +35,7 @@ pub mod unreadable;
 use std::sync::Arc;
 
 use amend_catalog::Mistakes;
-use amend_domain::{RuleSet, ports::Ids};
+use amend_domain::{RuleSet, ports::Ids, said::Unheard};
 use amend_events::Limits;
 use amend_store::{Store, StoreError};
 
@@ -174,7 +174,7 @@ pub enum PipelineError {
         /// The problem.
         problem: String,
         /// Why.
-        why: amend_domain::said::Unheard,
+        why: Unheard,
     },
     /// Nobody knows who speaks, and it matters.
     #[error("nobody knows who you are, and only people with names can say this")]
@@ -337,7 +337,13 @@ impl PipelineError {
             Self::NoMailer { .. } => Some("name a mail server under `notices.mail`, then `amend work retry`".into()),
             Self::NoChannel { .. } => Some("add it under `notices.channels`, or take it out of the rules that `notify` it; then `amend work retry`".into()),
             Self::NotAllowed { hint, .. } => Some((*hint).to_owned()),
-            Self::Unheard { why: amend_domain::said::Unheard::Past, .. } => Some("name a day that is not over, in UTC".into()),
+            Self::Unheard { why: Unheard::Past, .. } => Some("name a day that is not over, in UTC".into()),
+            Self::Unheard { why: Unheard::Backlog, .. } => {
+                Some("`amend backlog release` lets it go on; its dates are set then".into())
+            }
+            Self::Unheard { why: Unheard::Closed, .. } => {
+                Some("where it comes back, it has dates of its own; `amend explain` tells how it ended".into())
+            }
             Self::Unheard { .. } => None,
             Self::Damaged { .. } | Self::Tracker(_) | Self::Unwritten { .. } => None,
         }

@@ -155,12 +155,12 @@ impl Store for Database {
         let Some(mut problem): Option<Problem> = read_one("problems", row)? else { return Ok(None) };
         let mut batch = Batch::empty(now);
         batch.know(problem.clone());
-        let before = problem.due;
+        let before = problem.clone();
         if let Err(why) = problem.hear(said, now) {
             return Ok(Some(Err(why)));
         }
         batch.put(problem.clone());
-        let mut entries = vec![trail::said(&problem, before, said, now)];
+        let mut entries = vec![trail::said(&before, said, now)];
         if let Said::Announced(announced) = said {
             let notice = Notice::announced(&problem, announced);
             let news: Vec<_> = notice.for_whom(&problem).map(|whom| (whom, notice.clone())).collect();

@@ -102,12 +102,13 @@ pub(crate) fn let_go(at: Timestamp, by: &str, problem: &Problem) -> Entry {
     }
 }
 
-/// Something is said of a problem.
-pub(crate) fn said(problem: &Problem, before: Option<Timestamp>, said: &Said, now: Timestamp) -> Entry {
+/// Something is said of a problem, as it was before.
+pub(crate) fn said(problem: &Problem, said: &Said, now: Timestamp) -> Entry {
+    let before = problem.eta.as_ref().map(|eta| eta.on);
     let detail = match said {
-        Said::Due(on, moved) => json!({ "from": before, "to": on, "why": moved.why }),
-        Said::Eta(eta) => json!({ "to": eta.on, "why": eta.why }),
-        Said::NoEta { .. } => json!({ "to": null }),
+        Said::Due(on, moved) => json!({ "from": problem.due, "to": on, "why": moved.why }),
+        Said::Eta(eta) => json!({ "from": before, "to": eta.on, "why": eta.why }),
+        Said::NoEta { .. } => json!({ "from": before, "to": null }),
         Said::Announced(announced) => {
             json!({ "begins": announced.begins, "fix": announced.fix, "plan": announced.plan })
         }

@@ -7,6 +7,7 @@ use amend_connect::{
     chat::{Item, Tone as Colour},
     rehearsal::rehearse,
 };
+use amend_domain::notice::Whom;
 use amend_pipeline::{
     Config,
     config::{connectors::Connector, notices::ChannelAt},
@@ -71,7 +72,8 @@ async fn test(name: &str, open: bool, config: &Config, output: Output) -> Result
     let trackers = setup::trackers(config, &store)?;
     let channels = setup::channels(config)?;
     let Some(tracker) = trackers.get(name) else {
-        if let Some(channel) = channels.get(name) {
+        let named = Whom::named(name).to_string();
+        if let Some(channel) = channels.get(named.trim_start_matches('#')) {
             let (mut checks, mut error) = (vec![Check::good("an address is there")], None);
             if open {
                 match channel.post(&trial(config.who.name())).await {
@@ -80,11 +82,12 @@ async fn test(name: &str, open: bool, config: &Config, output: Output) -> Result
                 }
             }
             let next = format!("whether it is right is not known: `amend connect test {name} --open` posts a message");
-            return show(name, &checks, error.as_ref(), (!open).then_some(&next), output);
+            let error = error.as_ref().map(|error| (error, of_channel(error)));
+            return show(name, &checks, error, (!open).then_some(&next), output);
         }
         let names: Vec<&str> = trackers.keys().chain(channels.keys()).map(String::as_str).collect();
         let hint = format!("there are {}; docs/connectors shows how to add one", names.join(", "));
-        return Err(Failure::new(format!("no connector is called `{name}`"), None, Some(&hint)));
+        return Err(Failure::new(format!("no connector and no channel is called `{name}`"), None, Some(&hint)));
     };
     let (mut checks, mut error) = match tracker.check().await {
         Ok(checks) => (checks, None),
@@ -97,7 +100,7 @@ async fn test(name: &str, open: bool, config: &Config, output: Output) -> Result
     }
     let next =
         format!("nothing was written; `amend connect test {name} --open` opens a ticket, comments and closes it");
-    show(name, &checks, error.as_ref(), (!open).then_some(&next), output)
+    show(name, &checks, error.as_ref().map(|error| (error, advice(error))), (!open).then_some(&next), output)
 }
 
 /// The message of a test.
@@ -118,14 +121,15 @@ fn trial(who: &str) -> Message {
 fn show(
     name: &str,
     checks: &[Check],
-    error: Option<&TrackerError>,
+    error: Option<(&TrackerError, &str)>,
     next: Option<&String>,
     output: Output,
 ) -> Result<Exit, Failure> {
     let good = error.is_none() && checks.iter().all(|check| check.missing.is_none());
     if output.format() == Format::Json {
-        output
-            .json(&json!({ "name": name, "good": good, "checks": checks, "error": error.map(ToString::to_string) }))?;
+        let hint = error.map(|(_, hint)| hint.trim()).filter(|hint| !hint.is_empty());
+        let error = error.map(|(error, _)| error.to_string());
+        output.json(&json!({ "name": name, "good": good, "checks": checks, "error": error, "hint": hint }))?;
     } else {
         for Check { what, missing } in checks {
             match missing {
@@ -134,12 +138,23 @@ fn show(
             }
         }
         match (error, next) {
-            (Some(error), _) => output.line(&format!("{} {error}{}", output.toned(Tone::Warn, "✗"), advice(error))),
+            (Some((error, hint)), _) => output.line(&format!("{} {error}{hint}", output.toned(Tone::Warn, "✗"))),
             (None, Some(next)) if good => output.note(next),
             (None, _) => {}
         }
     }
     Ok(if good { Exit::Ok } else { Exit::No })
+}
+
+fn of_channel(error: &TrackerError) -> &'static str {
+    match error {
+        TrackerError::Busy { wait: Some(_), .. } => "\n  it asks to be left alone for a while: try again later",
+        TrackerError::Busy { .. } => "\n  can it be reached from here?",
+        TrackerError::Denied { .. } | TrackerError::Refused { .. } => {
+            "\n  is the address that of the channel? docs/connectors says what its answers mean"
+        }
+        TrackerError::Store(_) => "",
+    }
 }
 
 fn advice(error: &TrackerError) -> &'static str {

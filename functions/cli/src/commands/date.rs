@@ -54,7 +54,13 @@ pub async fn one(store: &Database, id: &str) -> Result<Problem, Failure> {
         Ok([problem]) => Ok(problem),
         Err(found) => {
             let message = format!("`{id}` names {}", counted(found.len(), "problem"));
-            Err(Failure::new(message, None, Some("`amend list` shows the ids")))
+            Err(Failure::new(
+                message,
+                None,
+                Some(
+                    "`amend list` shows the ids; name one by `p-` and two characters at least, more where that is not enough",
+                ),
+            ))
         }
     }
 }

@@ -86,7 +86,7 @@ async fn show_tickets(demo: &Demo, config: &Config, output: Output) -> Result<()
         ));
         let folder = demo.store.with_file_name("notices");
         let news = setup::herald(config).await?.untold().await?;
-        let channels: Vec<_> = news.into_iter().filter(|(whom, _)| matches!(whom, Whom::Channel(_))).collect();
+        let channels: Vec<_> = news.into_iter().filter(|next| matches!(next.whom, Whom::Channel(_))).collect();
         for page in notices::write(&channels, &folder)? {
             output.say(&format!("What Slack and Teams get of it stands in {}", page.display()));
         }

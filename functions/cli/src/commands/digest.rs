@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use amend_pipeline::{Config, notices::digest::Digest};
+use amend_pipeline::{
+    Config,
+    notices::digest::{Digest, NOBODY},
+};
 
 use crate::{
     args::{DigestArguments, Format},
@@ -20,11 +23,11 @@ pub async fn run(arguments: &DigestArguments, config: &Config, output: Output) -
     if let Some(owner) = &arguments.owner {
         all.retain(|digest| digest.owner.eq_ignore_ascii_case(owner));
         if all.is_empty() {
-            return Err(Failure::new(
-                format!("{owner} owns nothing that is open"),
-                None,
-                Some("`amend digest` lists the owners"),
-            ));
+            let nothing = match owner.eq_ignore_ascii_case(NOBODY) {
+                true => "somebody owns each finding that is open".to_owned(),
+                false => format!("{owner} owns nothing that is open"),
+            };
+            return Err(Failure::new(nothing, None, Some("`amend digest` lists the owners")));
         }
     }
     if arguments.send {

@@ -47,13 +47,6 @@ pub async fn run(id: &str, config: &Config, output: Output) -> Result<Exit, Fail
         Some(moved) => format!("{due}, moved by {moved}"),
         None => due,
     };
-    let due = match &explanation.problem.eta {
-        Some(eta) if row.eta.is_some() => {
-            let why = eta.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-            format!("{due}; {} means to be done on {}{why}", eta.by, date(eta.on))
-        }
-        _ => due,
-    };
     let owner = row.owner.as_deref().unwrap_or("nobody");
     for (name, value) in [
         ("problem", row.id.clone()),
@@ -80,6 +73,10 @@ pub async fn run(id: &str, config: &Config, output: Output) -> Result<Exit, Fail
         ("action", row.action.clone()),
     ] {
         output.line(&format!("  {name:<13}{value}"));
+    }
+    if let Some(eta) = explanation.problem.eta.as_ref().filter(|_| row.eta.is_some()) {
+        let why = eta.why.as_ref().map_or_else(String::new, |why| format!(" (\"{why}\")"));
+        output.line(&format!("  {:<13}{}, as {} says{why}", "eta", date(eta.on), eta.by));
     }
     if let Some(announced) = explanation.problem.announced.as_ref().filter(|_| row.state == "open") {
         let begins = announced.begins.strftime("%Y-%m-%d %H:%M UTC");

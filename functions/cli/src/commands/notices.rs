@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use amend_connect::{Chat, Message};
+use amend_connect::Chat;
 use amend_domain::notice::Whom;
-use amend_pipeline::{Config, notices::news};
+use amend_pipeline::{
+    Config,
+    notices::{Next, news},
+};
 use serde_json::json;
 
 use crate::{
@@ -25,10 +28,15 @@ pub async fn run(out: Option<&Path>, config: &Config, output: Output) -> Result<
         return Ok(Exit::Ok);
     }
     if output.format() == Format::Json {
-        let rows: Vec<_> = all
-            .iter()
-            .map(|(whom, message)| json!({ "to": whom, "by": way(whom, config), "message": message }))
-            .collect();
+        let mut rows = Vec::new();
+        for next in &all {
+            let mut row = serde_json::to_value(next)
+                .map_err(|error| Failure::new("a message cannot be written", Some(Box::new(error)), None))?;
+            if let Some(row) = row.as_object_mut() {
+                row.insert("by".into(), json!(way(&next.whom, config)));
+            }
+            rows.push(row);
+        }
         output.json(&rows)?;
         return Ok(Exit::Ok);
     }
@@ -38,14 +46,19 @@ pub async fn run(out: Option<&Path>, config: &Config, output: Output) -> Result<
     }
     let rows: Vec<_> = all
         .iter()
-        .map(|(whom, message)| {
+        .map(|Next { whom, message, due, parked, why }| {
             let by = way(whom, config).map_or(("not configured", Tone::Warn), |by| (by, Tone::Plain));
             let whom = whom.to_string();
             let whom = whom.strip_prefix("owner:").unwrap_or(&whom);
-            vec![(whom.to_owned(), Tone::Plain), (by.0.to_owned(), by.1), (message.title.clone(), Tone::Plain)]
+            let when = match parked {
+                true => ("parked".to_owned(), Tone::Alarm),
+                false => (due.strftime("%Y-%m-%d %H:%M").to_string(), Tone::Dim),
+            };
+            let what = why.as_ref().map_or_else(|| message.title.clone(), |why| format!("{}; {why}", message.title));
+            vec![(whom.to_owned(), Tone::Plain), (by.0.to_owned(), by.1), when, (what, Tone::Plain)]
         })
         .collect();
-    output.table(&[("to", 16, 48), ("by", 8, 14), ("what", 24, 80)], &rows);
+    output.table(&[("to", 16, 48), ("by", 14, 14), ("when (UTC)", 16, 16), ("what", 24, 80)], &rows);
     output.note(&format!("{}; `--out FOLDER` writes each as it will look", counted(all.len(), "message")));
     Ok(Exit::Ok)
 }
@@ -64,14 +77,14 @@ fn way(whom: &Whom, config: &Config) -> Option<&'static str> {
 
 /// Writes messages as files: those of channels as Slack and Teams get them, and as they look there; those of people as
 /// mails look. Returns the pages.
-pub fn write(all: &[(Whom, Message)], folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub fn write(all: &[Next], folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let fail = |path: &Path, error: std::io::Error| {
         Failure::new(format!("cannot write {}", path.display()), Some(Box::new(error)), None)
     };
     let unwritten = |error: news::Unwritten| Failure::new("a message cannot be written", Some(Box::new(error)), None);
     std::fs::create_dir_all(folder).map_err(|error| fail(folder, error))?;
     let mut pages = Vec::new();
-    for (whom, message) in all {
+    for Next { whom, message, .. } in all {
         let name = super::digest::file_name(&whom.to_string());
         let page = match whom {
             Whom::Channel(_) => news::preview(&whom.to_string(), message),

@@ -24,9 +24,12 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
     let clouds = setup::clouds(&config, output);
     let pipeline = Arc::new(setup::pipeline_with(&config, &clouds, output).await?);
     let fixer = setup::fixer_with(&config, clouds, output).await?;
-    for name in unknown_channels(&pipeline, &config) {
-        let text = format!("rules notify `#{name}`, and there is no such channel: name it under `notices.channels`");
-        output.note(&output.toned(Tone::Warn, &text));
+    for whom in unheard(&pipeline, &config) {
+        let lacks = match whom {
+            Whom::Channel(_) => "there is no such channel: name it under `notices.channels`",
+            Whom::Address(_) | Whom::Owner(_) => "nobody sends mail: name the server under `notices.mail`",
+        };
+        output.note(&output.toned(Tone::Warn, &format!("rules notify {whom}, and {lacks}")));
     }
     output.note(&format!("amend listens on http://{}", address(&listener)?));
     let retries = tokio::spawn(retry_now_and_then(Arc::clone(&pipeline)));
@@ -47,16 +50,14 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
     served.map(|()| Exit::Ok)
 }
 
-/// The channels that rules name, and the configuration does not.
-fn unknown_channels(pipeline: &Pipeline, config: &Config) -> BTreeSet<String> {
+/// Those whom rules notify, and who cannot be told as it is configured.
+fn unheard(pipeline: &Pipeline, config: &Config) -> BTreeSet<Whom> {
     let named = pipeline.rules().rules().iter().flat_map(|rule| &rule.notify).map(|name| Whom::named(name));
-    let known = |name: &str| config.channels.iter().any(|channel| channel.name == name);
-    named
-        .filter_map(|whom| match whom {
-            Whom::Channel(name) if !known(&name) => Some(name.into_string()),
-            _ => None,
-        })
-        .collect()
+    let told = |whom: &Whom| match whom {
+        Whom::Channel(name) => config.channels.iter().any(|channel| *channel.name == **name),
+        Whom::Address(_) | Whom::Owner(_) => config.mail.is_some(),
+    };
+    named.filter(|whom| !told(whom)).collect()
 }
 
 /// How many pieces of work are done at once.

@@ -186,13 +186,19 @@ fn a_channel_is_set_up_and_tried_and_what_it_gets_is_shown() {
         assert!(code(&tried) == 0 && text(&tried.stdout).contains("✓ a message was posted"), "{}", text(&tried.stdout));
         assert!(messages()[0].to_string().contains("Amend can post here"), "{}", messages());
     }
+    let named = place.amend_in(&["connect", "test", "#Sec-Ops"], "", &channels);
+    assert_eq!(code(&named), 0, "{}", text(&named.stderr));
     let unknown = place.amend_in(&["connect", "test", "sec"], "", &channels);
     assert!(text(&unknown.stderr).contains("there are local, desk, sec_ops"), "{}", text(&unknown.stderr));
     let gone =
         json!({ "do": "fail", "site": site, "tracker": "slack", "with": { "status": 404, "text": "no_service" } });
     Served::trackers().ask(&gone);
     let tried = place.amend_in(&["connect", "test", "sec_ops", "--open"], "", &channels);
-    assert!(code(&tried) == 3 && text(&tried.stdout).contains("is gone"), "{}", text(&tried.stdout));
+    assert!(
+        code(&tried) == 3 && text(&tried.stdout).contains("no_service; is the address right?"),
+        "{}",
+        text(&tried.stdout)
+    );
     // What is wrong in the file is said without what it holds.
     for (channels, said) in [
         ("{ sec: { slack: 'http://hooks.example.org/secret' } }", "no address that is reached by TLS"),

@@ -15,6 +15,7 @@ use askama::Template;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::Serialize;
 
+use super::one_line;
 use crate::tickets::LOCAL;
 
 /// What is due in so many days is due soon.
@@ -112,7 +113,11 @@ pub fn digests(problems: &[Problem], tickets: &[Ticket], now: Timestamp) -> BTre
     let mut list: Vec<&Problem> = problems
         .iter()
         .filter(|one| {
-            one.state == State::Open && one.place != Place::Backlog && one.decision.outcome == Outcome::Governed
+            // What may be another's, as tags are not known, is nobody's to hear of yet.
+            one.state == State::Open
+                && one.place != Place::Backlog
+                && one.decision.outcome == Outcome::Governed
+                && one.decision.owner.lacks.is_none()
         })
         .collect();
     list.sort_by_key(|one| one.urgency());
@@ -126,8 +131,8 @@ pub fn digests(problems: &[Problem], tickets: &[Ticket], now: Timestamp) -> BTre
         let item = Item {
             problem: problem.id.clone(),
             owner,
-            title: problem.title.clone(),
-            name: problem.resource.name.clone(),
+            title: one_line(&problem.title).into(),
+            name: one_line(&problem.resource.name).into(),
             place: [Some(problem.resource.cloud.as_str()), account].into_iter().flatten().collect::<Vec<_>>().join(" "),
             risk: risk(problem.risk, problem.severity),
             due: problem.due.map_or_else(|| "no date".to_owned(), |due| due.strftime("%Y-%m-%d").to_string()),

@@ -22,6 +22,7 @@ use amend_domain::{
 use amend_store::{Filter, Notices, Store, StoreError, Tickets, Untold};
 use cronexpr::parse_crontab;
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 use tracing::info;
 
 use self::{
@@ -64,6 +65,35 @@ pub struct Ways {
     pub mailer: Option<Mailer>,
     /// Channels, by name.
     pub channels: Arc<BTreeMap<String, Channel>>,
+}
+
+/// What somebody is told next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Next {
+    /// Who.
+    #[serde(rename = "to")]
+    pub whom: Whom,
+    /// What, were it told now.
+    pub message: Message,
+    /// When.
+    pub due: Timestamp,
+    /// Whether that waits for a person.
+    pub parked: bool,
+    /// Why it was put off, or waits for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// So much of a title or a name is told.
+const LINE: usize = 300;
+
+/// What somebody else wrote, on one line that ends.
+fn one_line(text: &str) -> String {
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LINE).collect();
+    if text.chars().nth(LINE).is_some() {
+        line.push('…');
+    }
+    line
 }
 
 /// Whoever sends notices.
@@ -153,6 +183,9 @@ impl Herald {
     /// # Errors
     /// When nobody sends mail, or the server does not take it.
     pub async fn send(&self, digest: &Digest, name: &str) -> Result<(), PipelineError> {
+        if let Some(stop) = self.store.stopped().await? {
+            return Err(StoreError::Stopped(stop).into());
+        }
         let (Some(_), Some(to)) = (&self.ways.mailer, self.recipient(&digest.owner)) else {
             return Err(PipelineError::NoMail { owner: digest.owner.to_string() });
         };
@@ -177,23 +210,45 @@ impl Herald {
         Ok(())
     }
 
-    /// What people were not told yet: to whom, and the message, were it sent now.
+    /// What people were not told yet.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn untold(&self) -> Result<Vec<(Whom, Message)>, PipelineError> {
+    pub async fn untold(&self) -> Result<Vec<Next>, PipelineError> {
         let mut all = Vec::new();
         for untold in self.notices.untold().await? {
             let (_, message) = self.news(&untold.whom).await?;
-            all.extend(message.map(|message| (untold.whom, message)));
+            let work = self.store.one_work(&WorkKind::Send.key(&untold.subject())).await?;
+            let due = work.as_ref().map_or_else(|| self.due(&untold), |work| work.due);
+            let parked = work.as_ref().is_some_and(|work| work.parked.is_some());
+            let why = work.and_then(|work| work.why);
+            all.extend(message.map(|message| Next { whom: untold.whom, message, due, parked, why }));
         }
         Ok(all)
+    }
+
+    /// When somebody is told: a while after the first of it, or when quiet hours end.
+    fn due(&self, untold: &Untold) -> Timestamp {
+        let gathered = if matches!(untold.whom, Whom::Channel(_)) { FOR_CHANNEL } else { FOR_MAIL };
+        let due = add(untold.since, gathered);
+        match &self.times.quiet {
+            Some(quiet) if !untold.urgent => quiet.end(due.max(self.clock.now())),
+            _ => due,
+        }
     }
 
     /// What somebody was not told yet: the names of it, and the message.
     async fn news(&self, whom: &Whom) -> Result<(Vec<String>, Option<Message>), PipelineError> {
         let (names, notices): (Vec<String>, Vec<Notice>) = self.notices.news(whom).await?.into_iter().unzip();
-        Ok((names, news::message(&notices)))
+        let mut latest = news::latest(&notices);
+        // It may have another owner, or date, since.
+        for notice in latest.iter_mut().take(news::MOST) {
+            let found = self.store.find(notice.problem.as_str()).await?;
+            if let Some(problem) = found.iter().find(|problem| problem.id == notice.problem) {
+                notice.refresh(problem);
+            }
+        }
+        Ok((names, news::message(&latest)))
     }
 
     /// Sends one notice that is due. Nothing, where none is.
@@ -276,16 +331,10 @@ impl Herald {
         Ok(())
     }
 
-    /// Has those told for whom something is kept: a while after the first of it, or when quiet hours end.
+    /// Has those told for whom something is kept.
     async fn gather(&self) -> Result<(), PipelineError> {
         for untold in self.notices.untold().await? {
-            let while_ = if matches!(untold.whom, Whom::Channel(_)) { FOR_CHANNEL } else { FOR_MAIL };
-            let due = add(untold.since, while_);
-            let due = match &self.times.quiet {
-                Some(quiet) if !untold.urgent => quiet.end(due.max(self.clock.now())),
-                _ => due,
-            };
-            self.notices.gather(&untold, due).await?;
+            self.notices.gather(&untold, self.due(&untold)).await?;
         }
         Ok(())
     }

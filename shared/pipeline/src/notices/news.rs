@@ -3,19 +3,21 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use amend_connect::chat::{Item, Message, Tone};
-use amend_domain::notice::{News, Notice};
+use amend_domain::{
+    notice::{News, Notice},
+    timeframe::is_overdue,
+};
 pub use askama::Error as Unwritten;
 use askama::Template;
 
-use super::digest;
+use super::{digest, one_line};
 
 /// A message tells of no more than that.
-const MOST: usize = 20;
+pub const MOST: usize = 20;
 
-/// The message that tells of these; nothing, where there are none.
+/// What matters of these, in order: of a problem, what happened to it last.
 #[must_use]
-pub fn message(notices: &[Notice]) -> Option<Message> {
-    // What happened last to a problem is what matters of it.
+pub fn latest(notices: &[Notice]) -> Vec<Notice> {
     let mut last: BTreeMap<_, &Notice> = BTreeMap::new();
     for notice in notices {
         let held = last.entry(&notice.problem).or_insert(notice);
@@ -24,11 +26,17 @@ pub fn message(notices: &[Notice]) -> Option<Message> {
             *held = notice;
         }
     }
-    let mut all: Vec<&Notice> = last.into_values().collect();
+    let mut all: Vec<Notice> = last.into_values().cloned().collect();
     all.sort_by_key(|one| (place(one.news), Reverse(one.rank), one.at, one.problem.clone()));
-    let items: Vec<Item> = all.iter().take(MOST).map(|one| item(one)).collect();
+    all
+}
+
+/// The message that tells of these, in their order; nothing, where there are none.
+#[must_use]
+pub fn message(all: &[Notice]) -> Option<Message> {
+    let items: Vec<Item> = all.iter().take(MOST).map(item).collect();
     (!all.is_empty()).then(|| Message {
-        title: title(&all),
+        title: title(all),
         more: all.len().saturating_sub(items.len()),
         items,
         foot: "Amend · amend list shows all that is open".to_owned(),
@@ -47,7 +55,7 @@ fn place(news: News) -> u8 {
 }
 
 /// How many of each kind, in a line.
-fn title(all: &[&Notice]) -> String {
+fn title(all: &[Notice]) -> String {
     let mut counts: Vec<(News, usize)> = Vec::new();
     for one in all {
         match counts.iter_mut().find(|(news, _)| *news == one.news) {
@@ -98,15 +106,22 @@ fn item(one: &Notice) -> Item {
     let about: Vec<String> = about.into_iter().flatten().chain([digest::risk(one.risk, one.severity)]).collect();
     let mut lines = Vec::new();
     if matches!(one.news, News::Opened | News::Returned | News::Overdue | News::Announced | News::Asked) {
-        let owner = one.owner.as_deref().map_or_else(|| "nobody owns it".to_owned(), |owner| format!("owner {owner}"));
-        let due = one.due.map(|due| format!("due {}", due.strftime("%Y-%m-%d")));
+        let owner = match (&one.owner, &one.owner_lacks) {
+            (Some(owner), _) => format!("owner {}", one_line(owner)),
+            (None, Some(why)) => format!("its owner is not known yet: {why}"),
+            (None, None) => "nobody owns it".to_owned(),
+        };
+        let due = one.due.map(|due| {
+            let late = if is_overdue(due, one.at) { ", which is over" } else { "" };
+            format!("due {}{late}", due.strftime("%Y-%m-%d"))
+        });
         lines.push([Some(owner), due].into_iter().flatten().collect::<Vec<_>>().join(", "));
     }
     if let Some(fix) = &one.fix {
         let by = if one.news == News::Asked { String::new() } else { format!(", by {}", fix.by) };
         lines.push(format!("fix {}{by}, {}", fix.fix, fix.remediation));
     }
-    lines.extend(one.why.iter().map(ToString::to_string));
+    lines.extend(one.why.iter().map(|why| one_line(why)));
     let command = match (one.news, &one.fix) {
         (News::Asked, Some(fix)) => format!("amend approvals {}", fix.remediation),
         (News::Changed | News::Healthy, Some(fix)) => format!("amend undo {}", fix.remediation),
@@ -117,8 +132,8 @@ fn item(one: &Notice) -> Item {
     Item {
         tone,
         news: news.to_owned(),
-        title: one.title.to_string(),
-        name: one.name.to_string(),
+        title: one_line(&one.title),
+        name: one_line(&one.name),
         about: about.join(" · "),
         lines,
         command: Some(command),
