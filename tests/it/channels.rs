@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use amend_connect::{Channel, Chat, Mailer, Secret};
 use amend_domain::{
-    notice::{News, Whom},
+    notice::{News, Notice, Whom},
     ports::Clock as _,
     rule::Mode,
     work::After,
@@ -298,6 +298,30 @@ async fn quiet_hours_hold_back_what_can_wait() {
     assert_eq!(sec.told(Chat::Slack).len(), 1);
     sec.report(&account("st2"), "Unhealthy", "2026-11-21T18:59:30Z").await;
     assert_eq!(sec.work("2026-11-21T19:00:30Z").await, [], "they began before it was told");
+    // What failed does not wait, and takes the rest with it.
+    let problem = sec.bench.store.problems(&amend_store::Filter::default()).await.expect("listed").remove(0);
+    let failed = Notice { news: News::Failed, ..Notice::overdue(&problem, moment("2026-11-21T22:00:00Z")) };
+    sec.bench.store.tell(&[(Whom::named("#sec-ops"), failed)]).await.expect("kept");
+    assert_eq!(sec.work("2026-11-21T22:01:00Z").await, [After::Done]);
+    assert_eq!(sec.told(Chat::Slack).len(), 2);
+}
+
+#[tokio::test]
+async fn that_something_was_told_is_kept_for_two_months_and_what_was_not_for_ever() {
+    let sec = channels("kept", "'#sec-ops'", None).await;
+    sec.report(&account("st1"), "Unhealthy", "2026-11-20T12:00:00Z").await;
+    let whom = Whom::named("#sec-ops");
+    let store = &sec.bench.store;
+    let (name, notice) = store.news(&whom).await.expect("read").remove(0);
+    let count = async || store.untold().await.expect("read").iter().map(|untold| untold.count).sum::<u64>();
+    store.told(&[], moment("2027-06-01T00:00:00Z")).await.expect("kept");
+    assert_eq!(count().await, 1);
+    store.told(&[name], moment("2026-11-20T12:01:00Z")).await.expect("kept");
+    for (at, left) in [("2027-01-19T12:00:00Z", 0), ("2027-01-19T12:00:01Z", 1)] {
+        store.told(&[], moment(at)).await.expect("kept");
+        store.tell(&[(whom.clone(), notice.clone())]).await.expect("kept");
+        assert_eq!(count().await, left, "{at}");
+    }
 }
 
 #[tokio::test]
