@@ -244,6 +244,11 @@ async fn an_owner_hears_once_on_the_day_after_something_was_due() {
     assert_eq!(sending.work("2026-11-21T00:06:00Z").await, []);
     assert_eq!(sending.work("2026-11-21T00:11:00Z").await, [After::Done]);
     assert_eq!(mails(&sending.ann)[1]["subject"], "Amend: 1 overdue");
+    // A day on which nothing ran is caught up with.
+    sending.report(&account("st4"), "2026-11-20T10:00:00Z").await;
+    assert_eq!(sending.work("2026-11-29T00:00:00Z").await, []);
+    assert_eq!(sending.work("2026-11-29T00:05:00Z").await, [After::Done]);
+    assert_eq!(mails(&sending.ann)[2]["subject"], "Amend: 1 overdue");
 }
 
 #[test]

@@ -304,7 +304,8 @@ impl Herald {
         Ok(())
     }
 
-    /// Keeps once a day, in UTC, what became overdue on the day before, so that those concerned are told.
+    /// Keeps once a day, in UTC, what became overdue on the day before, so that those concerned are told. A day on which
+    /// nobody did so is caught up with: what was told is not told again.
     async fn remind(&self) -> Result<(), PipelineError> {
         let day = SignedDuration::from_hours(24);
         let now = self.clock.now();
@@ -314,7 +315,8 @@ impl Herald {
         if *self.reminded.lock().unwrap_or_else(PoisonError::into_inner) == Some(today) {
             return Ok(());
         }
-        let due = Some((today.saturating_sub(day).unwrap_or(today), today));
+        let from = today.saturating_sub(day).and_then(|day_before| day_before.saturating_sub(CAUGHT_UP));
+        let due = Some((from.unwrap_or(today), today));
         let filter = Filter { open: Some(true), backlog: Some(false), due, ..Filter::default() };
         let news: Vec<(Whom, Notice)> = self
             .store
