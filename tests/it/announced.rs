@@ -71,7 +71,7 @@ async fn an_owner_is_told_and_then_it_is_fixed() {
         (moment("2026-11-27T12:00:00Z"), "azure.storage.secure-transfer")
     );
     assert_eq!((bench.states(&subject).await, bench.writes(&subject)), (vec![], 0));
-    assert_eq!(announced(bench.store()).await.expect("listed").len(), 1);
+    assert_eq!(announced(bench.store(), bench.fixer.now()).await.expect("listed").len(), 1);
     let news = bench.store().news(&Whom::Owner("a@example.org".into())).await.expect("read");
     let news: Vec<_> = news.iter().map(|(_, one)| (one.news, one.why.as_deref().unwrap_or_default())).collect();
     let why = "Amend changes it with azure.storage.secure-transfer on 2026-11-27 12:00 UTC, unless somebody objects";
@@ -85,6 +85,7 @@ async fn an_owner_is_told_and_then_it_is_fixed() {
     bench.inner.clock.set("2026-11-27T12:00:00Z");
     bench.work().await;
     assert_eq!((bench.states(&subject).await, is_secure(&subject)), (vec![State::Set], true));
+    assert_eq!(announced(bench.store(), bench.fixer.now()).await.expect("listed").len(), 0);
     assert_eq!(bench.told(|entry| entry.what.starts_with("fix.")).await, ["amend fix.announced"]);
 }
 

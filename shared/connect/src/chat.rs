@@ -103,10 +103,10 @@ impl Message {
         let mut blocks = vec![json!({ "type": "header", "text": heading })];
         for item in &self.items {
             let mark = match item.tone {
-                Tone::Alarm => ":red_circle:",
-                Tone::Asked => ":large_orange_circle:",
-                Tone::Plain => ":large_blue_circle:",
-                Tone::Good => ":large_green_circle:",
+                Tone::Alarm => "🔴",
+                Tone::Asked => "🟠",
+                Tone::Plain => "🔵",
+                Tone::Good => "🟢",
             };
             let (news, about) = (escaped(&item.news), escaped(&item.about));
             let mut said = format!("{mark} *{news}* · {}\n`{}` · {about}", escaped(&item.title), code(&item.name));

@@ -53,13 +53,14 @@ impl Fixer {
     }
 }
 
-/// The problems whose fix is announced and did not begin, the next first.
+/// The problems whose fix is announced and does not begin yet, or is objected to, the next first.
 ///
 /// # Errors
 /// When the store does not answer.
-pub async fn announced(store: &dyn Store) -> Result<Vec<Problem>, PipelineError> {
+pub async fn announced(store: &dyn Store, now: Timestamp) -> Result<Vec<Problem>, PipelineError> {
     let mut all = store.problems(&Filter { open: Some(true), backlog: Some(false), ..Filter::default() }).await?;
-    all.retain(|problem| problem.announced.is_some() && problem.fix_is_wanted().is_some());
+    let waits = |announced: &Announced| announced.objected.is_some() || announced.begins > now;
+    all.retain(|problem| problem.announced.as_ref().is_some_and(waits) && problem.fix_is_wanted().is_some());
     all.sort_by_key(|problem| problem.announced.as_ref().map(|announced| announced.begins));
     Ok(all)
 }

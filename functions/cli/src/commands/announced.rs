@@ -3,6 +3,7 @@
 use amend_domain::{Problem, said::end_of};
 use amend_pipeline::{Config, announce, announce::Answer, rows::ProblemRow};
 use jiff::civil::Date;
+use serde_json::json;
 
 use crate::{
     args::{Announced, Format},
@@ -15,7 +16,7 @@ use crate::{
 pub async fn run(asked: &Announced, config: &Config, output: Output) -> Result<Exit, Failure> {
     let store = setup::existing_store(config).await?;
     let Some(id) = &asked.problem else {
-        return list(&announce::announced(&store).await?, output);
+        return list(&announce::announced(&store, setup::now()).await?, output);
     };
     config.somebody()?;
     let answer = match (asked.now, &asked.postpone, asked.object, asked.withdraw) {
@@ -51,7 +52,10 @@ pub async fn run(asked: &Announced, config: &Config, output: Output) -> Result<E
 fn list(all: &[Problem], output: Output) -> Result<Exit, Failure> {
     let all: Vec<_> = all.iter().filter_map(|problem| Some((problem, problem.announced.as_ref()?))).collect();
     if output.format() == Format::Json {
-        let rows: Vec<_> = all.iter().map(|(problem, _)| ProblemRow::new(problem, setup::now())).collect();
+        let rows: Vec<_> = all
+            .iter()
+            .map(|(problem, announced)| json!({ "problem": ProblemRow::new(problem, setup::now()), "announced": announced }))
+            .collect();
         output.json(&rows)?;
         return Ok(Exit::Ok);
     }
@@ -89,8 +93,8 @@ fn list(all: &[Problem], output: Output) -> Result<Exit, Failure> {
         .collect();
     output.table(
         &[
-            ("problem", 22, 22),
-            ("begins (UTC)", 16, 16),
+            ("problem", 24, 24),
+            ("begins (UTC)", 18, 18),
             ("resource", 12, 32),
             ("fix", 16, 40),
             ("owner", 12, 32),

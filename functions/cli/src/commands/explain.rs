@@ -81,16 +81,16 @@ pub async fn run(id: &str, config: &Config, output: Output) -> Result<Exit, Fail
     if let Some(announced) = explanation.problem.announced.as_ref().filter(|_| row.state == "open") {
         let begins = announced.begins.strftime("%Y-%m-%d %H:%M UTC");
         let by = |what: &str, word: &Word| {
-            let why = word.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-            format!(", {} {what}{why}", word.by)
+            let why = word.why.as_ref().map_or_else(String::new, |why| format!(" (\"{why}\")"));
+            format!("; {} {what}{why}", word.by)
         };
-        let said = [
-            announced.postponed.as_ref().map(|word| by("postponed it", word)),
-            announced.hastened.as_ref().map(|word| by("had it done", word)),
-            announced.objected.as_ref().map(|word| by("objects, so it is not fixed", word)),
-        ];
-        let said: String = said.into_iter().flatten().collect();
-        output.line(&format!("  {:<13}{} begins {begins}{said}", "announced", announced.fix));
+        let said = match (&announced.objected, &announced.hastened, &announced.postponed) {
+            (Some(word), ..) => format!(" does not begin{}", by("objects", word)),
+            (_, Some(word), _) => format!(" begins {begins}{}", by("has it done", word)),
+            (_, _, Some(word)) => format!(" begins {begins}{}", by("postponed it", word)),
+            _ => format!(" begins {begins}"),
+        };
+        output.line(&format!("  {:<13}{}{said}", "announced", announced.fix));
     }
     if let Some(work) = &explanation.work {
         let when = work.due.strftime("%Y-%m-%d %H:%M UTC");

@@ -58,7 +58,7 @@ pub async fn run(out: Option<&Path>, config: &Config, output: Output) -> Result<
             vec![(whom.to_owned(), Tone::Plain), (by.0.to_owned(), by.1), when, (what, Tone::Plain)]
         })
         .collect();
-    output.table(&[("to", 16, 48), ("by", 14, 14), ("when (UTC)", 16, 16), ("what", 24, 80)], &rows);
+    output.table(&[("to", 16, 48), ("by", 16, 16), ("when (UTC)", 18, 18), ("what", 24, 80)], &rows);
     output.note(&format!("{}; `--out FOLDER` writes each as it will look", counted(all.len(), "message")));
     Ok(Exit::Ok)
 }

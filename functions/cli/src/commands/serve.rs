@@ -39,7 +39,10 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
         workers.spawn(fix(fixer.another(), ended.clone()));
     }
     workers.spawn(file(setup::desk(&config, output).await?, ended.clone()));
-    workers.spawn(send(setup::herald(&config).await?, ended.clone()));
+    // While one waits for a service that does not answer, the other tells the rest.
+    for _ in 0..HERALDS {
+        workers.spawn(send(setup::herald(&config).await?, ended.clone()));
+    }
     let noting = tokio::spawn(note_each_minute(fixer, config.clone()));
     let served = serve_until_stopped(listener, pipeline, &config).await;
     retries.abort();
@@ -62,6 +65,8 @@ fn unheard(pipeline: &Pipeline, config: &Config) -> BTreeSet<Whom> {
 
 /// How many pieces of work are done at once.
 const WORKERS: usize = 4;
+/// How many notices are sent at once.
+const HERALDS: usize = 2;
 /// How often it is looked for work. The stop switch works as fast.
 const LOOK: Duration = Duration::from_secs(1);
 

@@ -235,10 +235,10 @@ impl Crashing {
     }
 }
 
-type Subject = (&'static Served, String, Value, Vec<(&'static str, String)>);
+pub(super) type Subject = (&'static Served, String, Value, Vec<(&'static str, String)>);
 
 /// A storage account, what is reported of it, and what is needed to reach it.
-fn account() -> Subject {
+pub(super) fn account() -> Subject {
     let azure = Served::azure();
     let made = azure.ask(&json!({ "do": "make", "fix": "azure.storage.secure-transfer", "case": "bad" }));
     let resource = made["resource"].as_str().expect("a resource").to_owned();

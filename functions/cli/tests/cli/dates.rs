@@ -96,3 +96,54 @@ fn a_date_is_moved_with_a_reason_by_whoever_may() {
         assert!(code(&done) == status && all.contains(said), "{said}: {} {all}", code(&done));
     }
 }
+
+#[test]
+fn an_announced_fix_is_listed_and_answered() {
+    let (_, resource, report, environment) = super::crash::account();
+    let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let place = Place::new();
+    place.write("amend.yaml", "version: 1\nrules: rules.yaml\nremediate: { most: enforce }\nguards: { new_for: 0d }\n");
+    let fix = "{ mode: enforce, announce: 3d }";
+    place.write(
+        "rules.yaml",
+        &format!("version: 1\nrules: [{{ id: all, priority: 1, owner: ann, due: 7d, fix: {fix} }}]\n"),
+    );
+    place.write("event.json", &report.to_string());
+    let amend = |arguments: &[&str]| {
+        let done = place.amend_in(arguments, "", &environment);
+        let all = format!("{}{}", text(&done.stdout), text(&done.stderr));
+        (code(&done), all.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    for arguments in
+        [vec!["import", "event.json"], vec!["backlog", "release", "--rule", "all", "--limit", "10"], vec!["sweep"]]
+    {
+        let (code, said) = amend(&arguments);
+        assert_eq!(code, 0, "{said}");
+    }
+    let listed = place.amend_in(&["announced", "--format", "json"], "", &environment);
+    let listed: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    assert_eq!(listed[0]["announced"]["fix"], "azure.storage.secure-transfer");
+    assert_eq!(listed[0]["problem"]["resource_id"], resource.to_lowercase());
+    let id = listed[0]["problem"]["id"].as_str().expect("an id").to_owned();
+    let day = |days: i64| {
+        let now = jiff::Timestamp::now();
+        now.saturating_add(jiff::SignedDuration::from_hours(24 * days)).expect("a day").strftime("%Y-%m-%d").to_string()
+    };
+    let (soon, later) = (day(1), day(10));
+    for (arguments, status, said) in [
+        (vec!["announced", &id, "--postpone", &soon, "--why", "x"], 1, "postponed to a later day, by 30 days at most"),
+        (vec!["announced", &id, "--postpone", &later, "--why", "a freeze"], 0, "and not before"),
+        (vec!["announced", &id, "--postpone", &later, "--why", "a freeze"], 1, "which is done once"),
+        (vec!["explain", &id], 0, "the local user postponed it (\"a freeze\")"),
+        (vec!["announced", &id, "--object", "--why", "on purpose"], 0, "there is a ticket for it"),
+        (vec!["explain", &id], 0, "does not begin; the local user objects (\"on purpose\")"),
+        (vec!["announced"], 0, "never"),
+        (vec!["sweep"], 0, "done"),
+        (vec!["tickets", "show", "1"], 0, "the local user objects to its fix: on purpose"),
+        (vec!["remediations"], 0, "nothing was fixed"),
+        (vec!["announced", &id, "--withdraw"], 0, "that is announced anew"),
+    ] {
+        let (code, all) = amend(&arguments);
+        assert!(code == status && all.contains(said), "{arguments:?}: {code} {all}");
+    }
+}
