@@ -6,6 +6,7 @@ use amend_domain::{
     plan::State,
     rule::Mode,
     said::{Announced, Unheard, end_of},
+    work::After,
 };
 use amend_pipeline::tickets::Desk;
 use amend_pipeline::{
@@ -17,7 +18,7 @@ use amend_store::{Filter, Notices as _, Store as _, Tickets as _};
 use amend_tests::{harness::moment, subject::Subject};
 use jiff::Timestamp;
 
-use crate::work::{Bench, bench, is_secure, storage};
+use crate::work::{Bench, bench, bench_with, is_secure, storage};
 
 /// Due on the 27th at noon; told three days before.
 const AT_DUE: &str = "{ mode: enforce, when: at_due, announce: 3d }";
@@ -178,6 +179,29 @@ async fn what_somebody_objects_to_is_not_fixed_and_has_a_ticket() {
 }
 
 #[tokio::test]
+async fn what_guards_hold_back_can_be_objected_to_after_its_time() {
+    let (subject, bench) = told_of(AT_DUE).await;
+    let hold = amend_domain::guard::Hold {
+        id: "h-1".into(),
+        on: subject.resource.to_lowercase().into(),
+        until: moment("2026-11-29T12:00:00Z"),
+        by: "ada".into(),
+        at: bench.fixer.now(),
+        why: "a test".into(),
+    };
+    bench.store().hold(&hold).await.expect("held");
+    bench.inner.clock.set("2026-11-28T12:00:00Z");
+    bench.work().await;
+    assert_eq!(bench.writes(&subject), 0);
+    let late = says(&bench, Answer::Postpone(day("2026-12-05")), Some("x"), "2026-11-28T12:00:00Z").await;
+    assert_eq!(unheard(late), Some(Unheard::Begun));
+    says(&bench, Answer::Object, Some("x"), "2026-11-28T12:00:00Z").await.expect("heard");
+    bench.inner.clock.set("2026-12-30T12:00:00Z");
+    bench.work().await;
+    assert_eq!((bench.states(&subject).await, bench.writes(&subject)), (vec![], 0));
+}
+
+#[tokio::test]
 async fn a_ticket_hears_of_an_objection() {
     let subject = storage();
     let bench = bench(&format!("{AT_DUE}, ticket: true"), Mode::Enforce).await;
@@ -203,9 +227,13 @@ async fn a_ticket_hears_of_an_objection() {
     file("2026-11-20T12:10:00Z").await;
     bench.inner.clock.set("2026-11-24T12:00:00Z");
     bench.work().await;
-    says(&bench, Answer::Object, Some("we *serve* it"), "2026-11-24T12:00:00Z").await.expect("heard");
     file("2026-11-24T12:10:00Z").await;
     let ticket = file("2026-11-24T12:20:00Z").await;
+    let last = ticket.notes.last().map(|note| note.text.to_string()).unwrap_or_default();
+    assert!(last.contains("Amend changes it with azure.storage.secure-transfer on 2026-11-27 12:00 UTC"), "{last}");
+    says(&bench, Answer::Object, Some("we *serve* it"), "2026-11-24T12:20:00Z").await.expect("heard");
+    file("2026-11-24T12:30:00Z").await;
+    let ticket = file("2026-11-24T12:40:00Z").await;
     let last = ticket.notes.last().map(|note| note.text.to_string()).unwrap_or_default();
     assert!(last.contains("a@example.org objects to its fix: we \\*serve\\* it"), "{:?}", ticket.notes);
     assert!(ticket.open);
@@ -247,6 +275,18 @@ async fn what_is_healthy_meanwhile_is_withdrawn_and_another_plan_is_announced_an
     bench.inner.clock.set("2026-12-17T23:59:59Z");
     bench.work().await;
     assert_eq!(told(&bench).await.map(|told| told.begins), Some(to));
+}
+
+#[tokio::test]
+async fn what_nobody_can_hear_of_is_not_written() {
+    let subject = storage();
+    let rules = format!("version: 1\nrules: [{{ id: all, priority: 1, due: 7d, fix: {AT_DUE} }}]");
+    let bench = bench_with(&rules).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.inner.clock.set("2026-12-24T12:00:00Z");
+    let done = bench.work().await;
+    assert!(matches!(&done[..], [(_, After::Parked { why })] if why.contains("there is nobody to tell")), "{done:?}");
+    assert_eq!((told(&bench).await, bench.writes(&subject)), (None, 0));
 }
 
 #[tokio::test]

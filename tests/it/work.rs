@@ -58,9 +58,18 @@ pub(crate) async fn bench(fix: &str, most: Mode) -> Bench {
     bench_on(Cloud::Azure, Served::azure(), fix, most).await
 }
 
+/// The same with rules of one's own, where all may be done.
+pub(crate) async fn bench_with(rules: &str) -> Bench {
+    bench_of(Cloud::Azure, Served::azure(), rules, Mode::Enforce).await
+}
+
 /// The same in another cloud.
 pub(crate) async fn bench_on(cloud: Cloud, served: &Served, fix: &str, most: Mode) -> Bench {
-    let inner = harness::bench(&rule(fix), "version: 1").await;
+    bench_of(cloud, served, &rule(fix), most).await
+}
+
+async fn bench_of(cloud: Cloud, served: &Served, rules: &str, most: Mode) -> Bench {
+    let inner = harness::bench(rules, "version: 1").await;
     let cloud =
         Arc::new(Counted { inner: clouds(cloud, served), written: Mutex::default(), refused: Mutex::default() });
     let fixer = fixer_on(inner.store.clone(), most, &inner, &cloud);

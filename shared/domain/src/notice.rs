@@ -238,8 +238,7 @@ impl Notice {
     /// What is told of a fix that is going to begin.
     #[must_use]
     pub fn announced(problem: &Problem, announced: &Announced) -> Self {
-        let begins = announced.begins.strftime("%Y-%m-%d %H:%M UTC");
-        let why = Some(format!("Amend changes it with {} on {begins}, unless somebody objects", announced.fix).into());
+        let why = Some(announced.words().into());
         Self { why, ..Self::about(problem, News::Announced, announced.at) }
     }
 

@@ -142,6 +142,23 @@ pub enum Unheard {
     NotObjectedTo,
 }
 
+impl Announced {
+    /// What is going to happen, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match &self.objected {
+            Some(word) => {
+                let why = word.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+                format!("{} objects to its fix{why}", word.by)
+            }
+            None => {
+                let begins = self.begins.strftime("%Y-%m-%d %H:%M UTC");
+                format!("Amend changes it with {} on {begins}, unless somebody objects", self.fix)
+            }
+        }
+    }
+}
+
 impl Said {
     /// The word of the audit trail for it.
     #[must_use]
@@ -232,7 +249,8 @@ impl Problem {
                 announced.postponed = Some(word.clone());
                 Ok(())
             }
-            Said::Objected(word) => self.answerable(now).map(|announced| announced.objected = Some(word.clone())),
+            // Guards may hold it back for long after its time: that it may not begin can be said until it did.
+            Said::Objected(word) => self.unopposed().map(|announced| announced.objected = Some(word.clone())),
             Said::Withdrawn(_) => match self.announced.take() {
                 Some(Announced { objected: Some(_), .. }) => Ok(()),
                 other => {
@@ -243,13 +261,18 @@ impl Problem {
         }
     }
 
-    /// The announcement that people can answer.
-    fn answerable(&mut self, now: Timestamp) -> Result<&mut Announced, Unheard> {
+    /// The announcement, where nobody objects to it.
+    fn unopposed(&mut self) -> Result<&mut Announced, Unheard> {
         match &mut self.announced {
             None => Err(Unheard::NotAnnounced),
             Some(announced) if announced.objected.is_some() => Err(Unheard::ObjectedTo),
-            Some(announced) if announced.begins <= now => Err(Unheard::Begun),
             Some(announced) => Ok(announced),
         }
+    }
+
+    /// The same, where its time has not come.
+    fn answerable(&mut self, now: Timestamp) -> Result<&mut Announced, Unheard> {
+        let announced = self.unopposed()?;
+        if announced.begins <= now { Err(Unheard::Begun) } else { Ok(announced) }
     }
 }

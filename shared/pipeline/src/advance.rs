@@ -117,9 +117,9 @@ impl Fixer {
             _ => {}
         }
         if mode == Mode::Enforce
-            && let Some(begins) = self.announce(&problem, &plan).await?
+            && let Some(after) = self.announce(&problem, &plan).await?
         {
-            return Ok(After::Later { at: begins });
+            return Ok(after);
         }
         self.begin_for(&problem, plan, mode, checks, lease).await
     }

@@ -5,6 +5,7 @@ use amend_domain::{
     Problem,
     plan::Plan,
     said::{Announced, Said, Unheard, Word},
+    work::After,
 };
 use amend_store::{Filter, Store};
 use jiff::{SignedDuration, Timestamp};
@@ -31,11 +32,16 @@ pub enum Answer {
 
 impl Fixer {
     /// Announces what a plan would write, unless that was done: the owner has the whole time that the rule gives them,
-    /// from now on, whatever time is left. Returns when it begins; nothing, where it may begin now.
-    pub(crate) async fn announce(&self, problem: &Problem, plan: &Plan) -> Result<Option<Timestamp>, PipelineError> {
+    /// from now on, whatever time is left. Returns what becomes of the work; nothing, where it may begin now.
+    pub(crate) async fn announce(&self, problem: &Problem, plan: &Plan) -> Result<Option<After>, PipelineError> {
         let Some(before) = problem.decision.fix.and_then(|fix| fix.announce) else { return Ok(None) };
         if problem.announced.as_ref().is_some_and(|announced| announced.plan == plan.digest) {
             return Ok(None);
+        }
+        // INVARIANT: what nobody can hear of is not announced, and so not written.
+        if problem.decision.owner.name.is_none() && problem.decision.notify.is_empty() && !problem.decision.ticket {
+            let why = "its fix is to be announced, and there is nobody to tell: nobody owns it, its rule notifies nobody and wants no ticket";
+            return Ok(Some(After::Parked { why: why.into() }));
         }
         let now = self.now();
         let begins = add(now, SignedDuration::from_secs(before.seconds())).max(problem.fix_is_wanted().unwrap_or(now));
@@ -49,7 +55,7 @@ impl Fixer {
             objected: None,
         };
         say(self.store(), problem, &Said::Announced(announced), now).await?;
-        Ok(Some(begins))
+        Ok(Some(After::Later { at: begins }))
     }
 }
 

@@ -17,7 +17,6 @@ use crate::{
     ids::{ProblemId, RuleId, TenantId, TicketId},
     problem::{Closed, Problem, State},
     resource::{Cloud, ResourceId},
-    said::Word,
     settings::Setting,
 };
 
@@ -176,17 +175,12 @@ pub struct Member {
     pub due: Option<Timestamp>,
     /// How often it has come.
     pub period: u32,
-    /// Who objects to its fix, and why.
+    /// That its fix is announced, or who objects to that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub objected: Option<Box<str>>,
+    pub announced: Option<Box<str>>,
     /// How it went away; nothing, where it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Closed>,
-}
-
-fn objection(word: &Word) -> Box<str> {
-    let why = word.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-    format!("{} objects to its fix{why}", word.by).into()
 }
 
 impl Member {
@@ -201,7 +195,7 @@ impl Member {
             severity: problem.severity,
             due: problem.due,
             period: problem.period,
-            objected: problem.announced.as_ref().and_then(|announced| announced.objected.as_ref()).map(objection),
+            announced: problem.announced.as_ref().map(|announced| announced.words().into()),
             closed: match problem.state {
                 State::Open => None,
                 State::Closed(how) => Some(how),
@@ -530,12 +524,12 @@ impl Ticket {
         let told = |id: &ProblemId| self.told.members.get(id).is_some_and(Member::is_open);
         let also = self.members.iter().filter(|(id, member)| member.is_open() && !told(id));
         add("Also there:", also.map(|(_, member)| line(member)).collect());
-        let (mut gone, mut later, mut held) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut gone, mut later, mut fixed) = (Vec::new(), Vec::new(), Vec::new());
         for (id, told) in &self.told.members {
             let Some(now) = self.members.get(id) else { continue };
-            if told.objected != now.objected && now.is_open() {
-                let said = now.objected.as_deref().unwrap_or("nobody objects to its fix any more");
-                held.push(format!("{}: {}", code(&now.name), plain(said)));
+            if told.announced != now.announced && now.is_open() {
+                let said = now.announced.as_deref().unwrap_or("no fix of it is announced any more");
+                fixed.push(format!("{}: {}", code(&now.name), plain(said)));
             }
             match now.closed {
                 Some(how) if told.is_open() => gone.push(format!("{}: {}", code(&now.name), how.words())),
@@ -548,7 +542,7 @@ impl Ticket {
         add("Not there any more:", gone);
         add("Not here any more:", self.moved());
         add("Due on another day:", later);
-        add("To be fixed by hand, or not:", held);
+        add("By Amend:", fixed);
         (!text.is_empty()).then_some(text)
     }
 

@@ -128,9 +128,9 @@ fn risk(member: &Member) -> String {
 
 pub(super) fn line(member: &Member) -> String {
     let resource = code(member.resource.as_str());
-    let objected = member.objected.as_ref().map_or_else(String::new, |said| format!("  \n  {}", plain(said)));
+    let announced = member.announced.as_ref().map_or_else(String::new, |said| format!("  \n  {}", plain(said)));
     format!(
-        "{}: {} (risk {}; due {})  \n  {resource}{objected}",
+        "{}: {} (risk {}; due {})  \n  {resource}{announced}",
         code(&member.name),
         plain(&member.title),
         risk(member),
