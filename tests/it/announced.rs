@@ -5,7 +5,7 @@ use amend_domain::{
     notice::{News, Whom},
     plan::State,
     rule::Mode,
-    said::{Announced, Unheard, end_of},
+    said::{Announced, Said, Unheard, end_of},
     work::After,
 };
 use amend_pipeline::tickets::Desk;
@@ -36,6 +36,24 @@ async fn says(bench: &Bench, what: Answer, why: Option<&str>, at: &str) -> Resul
     answer(bench.store(), &one(bench).await, &what, why, &Person::named("a@example.org"), moment(at)).await
 }
 
+/// Whoever is to know is told, as a herald does.
+async fn tell(bench: &Bench) {
+    let problem = one(bench).await;
+    let said = Said::Told(problem.announced.as_ref().expect("it is announced").at);
+    bench
+        .store()
+        .hear(problem.id.as_str(), &said, bench.fixer.now())
+        .await
+        .expect("kept")
+        .expect("known")
+        .expect("heard");
+}
+
+/// When it begins, as it stands.
+async fn begins(bench: &Bench) -> Option<Timestamp> {
+    told(bench).await.and_then(|told| told.begins)
+}
+
 fn unheard(result: Result<Problem, PipelineError>) -> Option<Unheard> {
     match result {
         Err(PipelineError::Unheard { why, .. }) => Some(why),
@@ -54,6 +72,7 @@ async fn told_of(fix: &str) -> (Subject, Bench) {
     bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
     bench.inner.clock.set("2026-11-24T12:00:00Z");
     bench.work().await;
+    tell(&bench).await;
     (subject, bench)
 }
 
@@ -67,16 +86,16 @@ async fn an_owner_is_told_and_then_it_is_fixed() {
     bench.inner.clock.set("2026-11-24T12:00:00Z");
     bench.work().await;
     let announced_ = told(&bench).await.expect("it is announced");
-    assert_eq!(
-        (announced_.begins, &*announced_.fix),
-        (moment("2026-11-27T12:00:00Z"), "azure.storage.secure-transfer")
-    );
+    assert_eq!((announced_.begins, &*announced_.fix), (None, "azure.storage.secure-transfer"));
     assert_eq!((bench.states(&subject).await, bench.writes(&subject)), (vec![], 0));
     assert_eq!(announced(bench.store(), bench.fixer.now()).await.expect("listed").len(), 1);
     let news = bench.store().news(&Whom::Owner("a@example.org".into())).await.expect("read");
     let news: Vec<_> = news.iter().map(|(_, one)| (one.news, one.why.as_deref().unwrap_or_default())).collect();
-    let why = "Amend changes it with azure.storage.secure-transfer on 2026-11-27 12:00 UTC, unless somebody objects";
+    let why = "Amend is going to change it with azure.storage.secure-transfer, once its owner was told";
     assert_eq!(news, [(News::Announced, why)]);
+    tell(&bench).await;
+    let announced_ = told(&bench).await.expect("it is announced");
+    assert_eq!(announced_.begins, Some(moment("2026-11-27T12:00:00Z")));
     // The same again says nothing, and changes nothing.
     bench.report(&subject, "Unhealthy", "2026-11-19T07:00:00Z").await;
     bench.inner.clock.set("2026-11-27T11:59:59Z");
@@ -87,7 +106,67 @@ async fn an_owner_is_told_and_then_it_is_fixed() {
     bench.work().await;
     assert_eq!((bench.states(&subject).await, is_secure(&subject)), (vec![State::Set], true));
     assert_eq!(announced(bench.store(), bench.fixer.now()).await.expect("listed").len(), 0);
-    assert_eq!(bench.told(|entry| entry.what.starts_with("fix.")).await, ["amend fix.announced"]);
+    assert_eq!(bench.told(|entry| entry.what.starts_with("fix.")).await, ["amend fix.announced", "amend fix.told"]);
+}
+
+#[tokio::test]
+async fn the_time_of_an_owner_counts_from_when_they_were_told() {
+    let subject = storage();
+    let bench = bench("{ mode: enforce, announce: 1d }, notify: '#sec-ops'", Mode::Enforce).await;
+    let herald =
+        crate::channels::herald("announced", bench.store(), bench.inner.clock.clone(), Some("13:00-15:00 UTC"));
+    let herald = async |at: &str| {
+        bench.inner.clock.set(at);
+        while herald.work().await.expect("the store answers").is_some() {}
+    };
+    bench.inner.clock.set("2026-11-20T12:58:00Z");
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.work().await;
+    // The channel hears of it, which counts for nothing where the owner can be told themselves.
+    herald("2026-11-20T12:59:30Z").await;
+    assert_eq!(begins(&bench).await, None);
+    herald("2026-11-20T14:59:59Z").await;
+    bench.inner.clock.set("2026-11-22T14:00:00Z");
+    assert_eq!((bench.work().await, begins(&bench).await), (vec![], None), "nobody was told");
+    let mails = || {
+        crate::notices::mails("a@example.org").into_iter().filter(|mail| mail["subject"] == "Amend: 1 fix announced")
+    };
+    let before = mails().count();
+    herald("2026-11-22T15:00:00Z").await;
+    assert_eq!(begins(&bench).await, Some(moment("2026-11-23T15:00:00Z")));
+    let mail = mails().nth(before).expect("a mail");
+    let text = mail["text"].as_str().expect("a text");
+    assert!(text.contains("on 2026-11-23 15:00 UTC, unless somebody objects") && text.contains("--object"), "{text}");
+    bench.inner.clock.set("2026-11-23T15:00:00Z");
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::Set]);
+}
+
+#[tokio::test]
+async fn each_of_many_is_told_before_its_time_counts_and_what_is_answered_is_not_told() {
+    let bench = bench("{ mode: enforce, announce: 1d }", Mode::Enforce).await;
+    let subjects: Vec<Subject> = (0..22).map(|_| storage()).collect();
+    for subject in &subjects {
+        bench.report(subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    }
+    bench.work().await;
+    let all = async || bench.store().problems(&Filter::default()).await.expect("listed");
+    let first = all().await.remove(0);
+    let ann = Person::named("a@example.org");
+    answer(bench.store(), &first, &Answer::Object, Some("x"), &ann, bench.fixer.now()).await.expect("heard");
+    let herald = crate::channels::herald("many", bench.store(), bench.inner.clock.clone(), None);
+    let count = async || {
+        all().await.iter().filter(|one| one.announced.as_ref().is_some_and(|one| one.begins.is_some())).count()
+    };
+    let once = async |at: &str| {
+        bench.inner.clock.set(at);
+        herald.work().await.expect("the store answers").is_some()
+    };
+    assert!(!once("2026-11-20T12:04:59Z").await);
+    assert_eq!((once("2026-11-20T12:05:00Z").await, count().await), (true, 20), "a message tells of twenty");
+    assert_eq!((once("2026-11-20T12:05:00Z").await, count().await), (true, 21), "the next of the rest");
+    assert!(!once("2026-11-20T12:30:00Z").await);
+    assert_eq!(bench.store().untold().await.expect("read"), []);
 }
 
 #[tokio::test]
@@ -98,7 +177,8 @@ async fn an_owner_has_the_whole_time_however_late_it_is_announced() {
     // Nobody worked for a week.
     bench.inner.clock.set("2026-11-28T12:00:00Z");
     bench.work().await;
-    assert_eq!(told(&bench).await.map(|told| told.begins), Some(moment("2026-12-01T12:00:00Z")));
+    tell(&bench).await;
+    assert_eq!(begins(&bench).await, Some(moment("2026-12-01T12:00:00Z")));
     bench.inner.clock.set("2026-12-01T11:59:59Z");
     assert_eq!((bench.work().await.len(), bench.writes(&subject)), (0, 0));
     bench.inner.clock.set("2026-12-01T12:00:00Z");
@@ -108,7 +188,28 @@ async fn an_owner_has_the_whole_time_however_late_it_is_announced() {
     let (subject, bench) = (storage(), self::bench("{ mode: enforce, announce: 1d }", Mode::Enforce).await);
     bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
     bench.work().await;
-    assert_eq!(told(&bench).await.map(|told| told.begins), Some(moment("2026-11-21T12:00:00Z")));
+    tell(&bench).await;
+    assert_eq!(begins(&bench).await, Some(moment("2026-11-21T12:00:00Z")));
+    // What could not be done for a day after its time, as what is stopped, is told anew.
+    let stop = amend_domain::work::Stop { by: "ada".into(), at: bench.fixer.now(), why: "a drill".into() };
+    bench.store().stop(&stop).await.expect("stopped");
+    bench.inner.clock.set("2026-11-22T12:00:01Z");
+    bench.store().resume("ada", stop.at).await.expect("resumed");
+    bench.work().await;
+    assert_eq!((begins(&bench).await, bench.writes(&subject)), (None, 0));
+    tell(&bench).await;
+    assert_eq!(begins(&bench).await, Some(moment("2026-11-23T12:00:01Z")));
+    bench.inner.clock.set("2026-11-24T12:00:01Z");
+    bench.work().await;
+    assert_eq!(bench.states(&subject).await, [State::Set], "a day after its time it holds");
+    // So is what was undone.
+    let mut r = bench.remediations(&subject).await.remove(0);
+    bench.fixer.undo(&mut r, "ada", None).await.expect("undone");
+    bench.inner.clock.set("2026-12-30T12:00:00Z");
+    bench.report(&subject, "Unhealthy", "2026-12-29T07:00:00Z").await;
+    bench.store().retry_work(None, bench.fixer.now()).await.expect("retried");
+    bench.work().await;
+    assert_eq!((bench.writes(&subject), begins(&bench).await), (2, None), "the fix and its undoing");
 }
 
 #[tokio::test]
@@ -152,7 +253,7 @@ async fn an_owner_postpones_it_once() {
     assert_eq!(bench.states(&subject).await, [State::Set]);
     assert_eq!(
         bench.told(|entry| entry.what.starts_with("fix.")).await,
-        ["amend fix.announced", "a@example.org fix.postponed"]
+        ["amend fix.announced", "amend fix.told", "a@example.org fix.postponed"]
     );
 }
 
@@ -173,8 +274,12 @@ async fn what_somebody_objects_to_is_not_fixed_and_has_a_ticket() {
     assert_eq!(unheard(says(&bench, Answer::Now, None, at).await), Some(Unheard::ObjectedTo));
     // It may be done, after all: told of anew, with the whole time.
     says(&bench, Answer::Withdraw, None, at).await.expect("heard");
+    // Also before it is told of.
+    says(&bench, Answer::Object, Some("no"), at).await.expect("heard");
+    says(&bench, Answer::Withdraw, None, at).await.expect("heard");
     bench.work().await;
-    assert_eq!(told(&bench).await.map(|told| told.begins), Some(moment("2027-01-19T12:00:00Z")));
+    tell(&bench).await;
+    assert_eq!(begins(&bench).await, Some(moment("2027-01-19T12:00:00Z")));
     assert_eq!(unheard(says(&bench, Answer::Withdraw, None, at).await), Some(Unheard::NotObjectedTo));
 }
 
@@ -227,6 +332,7 @@ async fn a_ticket_hears_of_an_objection() {
     file("2026-11-20T12:10:00Z").await;
     bench.inner.clock.set("2026-11-24T12:00:00Z");
     bench.work().await;
+    tell(&bench).await;
     file("2026-11-24T12:10:00Z").await;
     let ticket = file("2026-11-24T12:20:00Z").await;
     let last = ticket.notes.last().map(|note| note.text.to_string()).unwrap_or_default();
@@ -254,7 +360,7 @@ async fn what_is_healthy_meanwhile_is_withdrawn_and_another_plan_is_announced_an
     let (subject, bench) = told_of(AT_DUE).await;
     let mut other = told(&bench).await.expect("it is announced");
     other.plan = "sha256:another".into();
-    let said = amend_domain::said::Said::Announced(other);
+    let said = Said::Announced(other);
     bench
         .store()
         .hear(one(&bench).await.id.as_str(), &said, bench.fixer.now())
@@ -265,7 +371,8 @@ async fn what_is_healthy_meanwhile_is_withdrawn_and_another_plan_is_announced_an
     bench.inner.clock.set("2026-11-27T12:00:00Z");
     bench.work().await;
     assert_eq!(bench.writes(&subject), 0);
-    assert_eq!(told(&bench).await.map(|told| told.begins), Some(moment("2026-11-30T12:00:00Z")));
+    tell(&bench).await;
+    assert_eq!(begins(&bench).await, Some(moment("2026-11-30T12:00:00Z")));
     // With the due date the announcement moves, too.
     let pat = Person::named("pat").with(&[Right::Dates]);
     let to = day("2026-12-20");
@@ -274,7 +381,27 @@ async fn what_is_healthy_meanwhile_is_withdrawn_and_another_plan_is_announced_an
         .expect("moved");
     bench.inner.clock.set("2026-12-17T23:59:59Z");
     bench.work().await;
-    assert_eq!(told(&bench).await.map(|told| told.begins), Some(to));
+    tell(&bench).await;
+    assert_eq!(begins(&bench).await, Some(to));
+    // What was postponed begins no sooner for another due date.
+    says(&bench, Answer::Postpone(day("2026-12-28")), Some("x"), "2026-12-18T12:00:00Z").await.expect("heard");
+    for (to, then) in [("2026-12-19", "2026-12-28"), ("2026-12-30", "2026-12-30")] {
+        let (problem, now) = (one(&bench).await, bench.fixer.now());
+        amend_pipeline::dates::move_due(bench.store(), &problem, day(to), "x", &pat, now).await.expect("moved");
+        assert_eq!(begins(&bench).await, Some(day(then)), "{to}");
+    }
+    // Who objected still does when it comes back.
+    says(&bench, Answer::Object, Some("on purpose"), "2026-12-18T12:00:00Z").await.expect("heard");
+    bench.report(&subject, "Healthy", "2026-12-18T13:00:00Z").await;
+    bench.report(&subject, "Unhealthy", "2026-12-18T14:00:00Z").await;
+    bench.inner.clock.set("2027-02-01T12:00:00Z");
+    bench.work().await;
+    assert_eq!(bench.writes(&subject), 0);
+    assert!(told(&bench).await.is_some_and(|told| told.objected.is_some()));
+    // Nor is it fixed by hand.
+    let plan = bench.fixer.plan_problem(&one(&bench).await, &serde_json::Map::new()).await.expect("planned");
+    let no = bench.fixer.begin(plan, "ada").await.expect_err("somebody objects");
+    assert_eq!((no.code(), no.hint().is_some()), ("remediation.opposed", true), "{no}");
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ struct Channels {
 }
 
 /// A herald with a channel `sec_ops` in Slack and another, `desk`, in Teams.
-fn herald(site: &str, store: &Database, clock: Arc<StillClock>, quiet: Option<&str>) -> Herald {
+pub(crate) fn herald(site: &str, store: &Database, clock: Arc<StillClock>, quiet: Option<&str>) -> Herald {
     let channel = |name: &str, chat: Chat| {
         let url = Secret::new(format!("{}/{site}/{}", Served::trackers().url(), chat.as_str()));
         (name.to_owned(), Channel::new(name, chat, &url).expect("a channel"))

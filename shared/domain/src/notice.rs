@@ -13,7 +13,7 @@ use crate::{
     ids::ProblemId,
     plan::{MadeOutcome, Remediation, State as Step},
     problem::{Closed, Place, Problem, State},
-    said::Announced,
+    said::{Announced, Said},
 };
 
 /// What happened.
@@ -235,7 +235,7 @@ impl Notice {
         Some(Self::about(problem, news, now))
     }
 
-    /// What is told of a fix that is going to begin.
+    /// What is told of a fix that is going to begin: told now, that is when.
     #[must_use]
     pub fn announced(problem: &Problem, announced: &Announced) -> Self {
         let why = Some(announced.words().into());
@@ -248,10 +248,22 @@ impl Notice {
         Self::about(problem, News::Overdue, now)
     }
 
-    /// Brings up to date who owns the problem, and when it is due.
-    pub fn refresh(&mut self, problem: &Problem) {
-        let now = Self::about(problem, self.news, self.at);
-        (self.owner, self.owner_lacks, self.due) = (now.owner, now.owner_lacks, now.due);
+    /// Whether it is still so: what was announced may be answered, or away, by now.
+    #[must_use]
+    pub fn is_current(&self, problem: &Problem) -> bool {
+        self.news != News::Announced
+            || problem.state == State::Open
+                && problem.announced.as_ref().is_some_and(|one| one.at == self.at && one.objected.is_none())
+    }
+
+    /// Brings up to date who owns the problem, when it is due, and when its fix begins, were that told `now`.
+    pub fn refresh(&mut self, problem: &Problem, now: Timestamp) {
+        let fresh = Self::about(problem, self.news, self.at);
+        (self.owner, self.owner_lacks, self.due) = (fresh.owner, fresh.owner_lacks, fresh.due);
+        let mut told = problem.clone();
+        if self.news == News::Announced && told.hear(&Said::Told(self.at), now).is_ok() {
+            self.why = told.announced.map(|announced| announced.words().into());
+        }
     }
 
     /// Whether a step of a remediation tells people anything.

@@ -209,7 +209,9 @@ impl Problem {
             problem.period = problem.period.saturating_add(1);
             (problem.opened, problem.place) = (opened, place);
             (problem.identified, problem.due, problem.spared_until) = (None, None, None);
-            (problem.moved, problem.eta, problem.announced) = (None, None, None);
+            (problem.moved, problem.eta) = (None, None);
+            // Who objected still does.
+            problem.announced = problem.announced.take().filter(|announced| announced.objected.is_some());
         }
         let speaks = state == FindingState::Unhealthy && problem.is_decided_by(assessment, truth);
         // INVARIANT: what other rules said stays assigned when the rules are edited: work has begun on
@@ -283,7 +285,7 @@ impl Problem {
         let begins = self.fix_is_wanted()?;
         match (&self.announced, self.decision.fix?.announce) {
             (Some(announced), _) if announced.objected.is_some() => None,
-            (Some(announced), Some(_)) => Some(announced.begins),
+            (Some(announced), Some(_)) => announced.begins,
             // So long before, its owner is told.
             (None, Some(before)) => {
                 begins.checked_sub(SignedDuration::from_secs(before.seconds())).ok().max(self.identified)

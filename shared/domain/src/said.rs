@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     decision::Outcome,
     problem::{Place, Problem, State},
+    rule::FixWhen,
 };
 
 /// So long a fix can be postponed.
@@ -43,13 +44,14 @@ pub struct Eta {
     pub why: Option<Box<str>>,
 }
 
-/// A fix that its owner was told of before it begins.
+/// A fix that its owner is told of before it begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announced {
-    /// When they were.
+    /// When that was wanted.
     pub at: Timestamp,
-    /// When it begins.
-    pub begins: Timestamp,
+    /// When it begins; not known, until somebody was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begins: Option<Timestamp>,
     /// The fix.
     pub fix: Box<str>,
     /// The digest of the plan: another plan is announced anew.
@@ -91,6 +93,8 @@ pub enum Said {
     },
     /// It is going to be fixed.
     Announced(Announced),
+    /// Whoever is to know of the announcement of that time was told: their time counts from now on.
+    Told(Timestamp),
     /// That may begin at once.
     Now(Word),
     /// That may begin later, once.
@@ -143,6 +147,12 @@ pub enum Unheard {
 }
 
 impl Announced {
+    /// One of nothing yet.
+    fn none(at: Timestamp) -> Self {
+        let (fix, plan) = ("its fix".into(), "".into());
+        Self { at, begins: None, fix, plan, postponed: None, hastened: None, objected: None }
+    }
+
     /// What is going to happen, in words.
     #[must_use]
     pub fn words(&self) -> String {
@@ -151,10 +161,13 @@ impl Announced {
                 let why = word.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
                 format!("{} objects to its fix{why}", word.by)
             }
-            None => {
-                let begins = self.begins.strftime("%Y-%m-%d %H:%M UTC");
-                format!("Amend changes it with {} on {begins}, unless somebody objects", self.fix)
-            }
+            None => match self.begins {
+                Some(begins) => {
+                    let begins = begins.strftime("%Y-%m-%d %H:%M UTC");
+                    format!("Amend changes it with {} on {begins}, unless somebody objects", self.fix)
+                }
+                None => format!("Amend is going to change it with {}, once its owner was told", self.fix),
+            },
         }
     }
 }
@@ -167,6 +180,7 @@ impl Said {
             Self::Due(..) => "problem.due",
             Self::Eta(_) | Self::NoEta { .. } => "problem.eta",
             Self::Announced(_) => "fix.announced",
+            Self::Told(_) => "fix.told",
             Self::Now(_) => "fix.hastened",
             Self::Postponed(..) => "fix.postponed",
             Self::Objected(_) => "fix.objected",
@@ -185,7 +199,7 @@ impl Said {
             | Self::Postponed(_, Word { by, .. })
             | Self::Objected(Word { by, .. })
             | Self::Withdrawn(Word { by, .. }) => by,
-            Self::Announced(_) => "amend",
+            Self::Announced(_) | Self::Told(_) => "amend",
         }
     }
 }
@@ -217,8 +231,7 @@ impl Problem {
             Said::Due(on, moved) => {
                 self.moved = Some(Moved { from: self.due, ..moved.clone() });
                 self.set_due(Some(*on));
-                // What waits for the date is announced for the new one; an objection stands.
-                self.announced = self.announced.take().filter(|announced| announced.objected.is_some());
+                self.announce_for_date();
                 Ok(())
             }
             Said::Eta(eta) => {
@@ -233,8 +246,9 @@ impl Problem {
                 self.announced = Some(announced.clone());
                 Ok(())
             }
+            Said::Told(at) => self.told(*at, now),
             Said::Now(word) => self.answerable(now).map(|announced| {
-                announced.begins = now;
+                announced.begins = Some(now);
                 announced.hastened = Some(word.clone());
             }),
             Said::Postponed(to, word) => {
@@ -242,15 +256,22 @@ impl Problem {
                 if announced.postponed.is_some() {
                     return Err(Unheard::PostponedBefore);
                 }
-                if *to <= announced.begins || to.duration_since(announced.begins) > LONGEST {
+                let begins = announced.begins.unwrap_or(now);
+                if *to <= begins || to.duration_since(begins) > LONGEST {
                     return Err(Unheard::NoLater);
                 }
-                announced.begins = *to;
+                announced.begins = Some(*to);
                 announced.postponed = Some(word.clone());
                 Ok(())
             }
             // Guards may hold it back for long after its time: that it may not begin can be said until it did.
-            Said::Objected(word) => self.unopposed().map(|announced| announced.objected = Some(word.clone())),
+            Said::Objected(word) => {
+                if self.announced.is_none() && self.decision.fix.is_some_and(|fix| fix.announce.is_some()) {
+                    // Also of what is going to be announced.
+                    self.announced = Some(Announced::none(now));
+                }
+                self.unopposed().map(|announced| announced.objected = Some(word.clone()))
+            }
             Said::Withdrawn(_) => match self.announced.take() {
                 Some(Announced { objected: Some(_), .. }) => Ok(()),
                 other => {
@@ -273,6 +294,36 @@ impl Problem {
     /// The same, where its time has not come.
     fn answerable(&mut self, now: Timestamp) -> Result<&mut Announced, Unheard> {
         let announced = self.unopposed()?;
-        if announced.begins <= now { Err(Unheard::Begun) } else { Ok(announced) }
+        match announced.begins {
+            Some(begins) if begins <= now => Err(Unheard::Begun),
+            _ => Ok(announced),
+        }
+    }
+
+    /// Whoever is to know was told: it begins after the whole time that the rule gives them, or when the rule says,
+    /// whichever is later. What people answered before stands.
+    fn told(&mut self, at: Timestamp, now: Timestamp) -> Result<(), Unheard> {
+        let wanted = self.fix_is_wanted();
+        let before = self.decision.fix.and_then(|fix| fix.announce);
+        match (&mut self.announced, before) {
+            (Some(announced), Some(before)) if announced.at == at && announced.begins.is_none() => {
+                announced.begins = Some(before.after(now).max(wanted.unwrap_or(now)));
+                Ok(())
+            }
+            _ => Err(Unheard::NotAnnounced),
+        }
+    }
+
+    /// Another due date: what waits for it is announced for that. What was postponed begins no sooner for it, and an
+    /// objection stands.
+    fn announce_for_date(&mut self) {
+        let wanted = self.fix_is_wanted();
+        let waits_for_date = self.decision.fix.is_some_and(|fix| fix.when != FixWhen::Now);
+        match &mut self.announced {
+            Some(announced) if announced.objected.is_some() => {}
+            Some(announced) if announced.postponed.is_some() => announced.begins = announced.begins.max(wanted),
+            announced if waits_for_date => *announced = None,
+            _ => {}
+        }
     }
 }

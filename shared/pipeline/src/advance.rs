@@ -117,7 +117,7 @@ impl Fixer {
             _ => {}
         }
         if mode == Mode::Enforce
-            && let Some(after) = self.announce(&problem, &plan).await?
+            && let Some(after) = self.announce(&problem, &plan, &ours).await?
         {
             return Ok(after);
         }

@@ -3,7 +3,7 @@
 
 use amend_domain::{
     Problem,
-    plan::Plan,
+    plan::{Plan, Remediation},
     said::{Announced, Said, Unheard, Word},
     work::After,
 };
@@ -16,6 +16,9 @@ use crate::{
     fixer::Fixer,
     people::{Person, Right},
 };
+
+/// So long after its time an announcement holds.
+const HOLDS: SignedDuration = SignedDuration::from_hours(24);
 
 /// What somebody answers to an announcement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,22 +35,33 @@ pub enum Answer {
 
 impl Fixer {
     /// Announces what a plan would write, unless that was done: the owner has the whole time that the rule gives them,
-    /// from now on, whatever time is left. Returns what becomes of the work; nothing, where it may begin now.
-    pub(crate) async fn announce(&self, problem: &Problem, plan: &Plan) -> Result<Option<After>, PipelineError> {
-        let Some(before) = problem.decision.fix.and_then(|fix| fix.announce) else { return Ok(None) };
-        if problem.announced.as_ref().is_some_and(|announced| announced.plan == plan.digest) {
+    /// from when they were told on. What was done or asked about since, or could not be done for a day after its time, is
+    /// announced anew. Returns what becomes of the work; nothing, where it may begin now.
+    pub(crate) async fn announce(
+        &self,
+        problem: &Problem,
+        plan: &Plan,
+        ours: &[Remediation],
+    ) -> Result<Option<After>, PipelineError> {
+        if problem.decision.fix.is_none_or(|fix| fix.announce.is_none()) {
             return Ok(None);
         }
-        // INVARIANT: what nobody can hear of is not announced, and so not written.
-        if problem.decision.owner.name.is_none() && problem.decision.notify.is_empty() && !problem.decision.ticket {
-            let why = "its fix is to be announced, and there is nobody to tell: nobody owns it, its rule notifies nobody and wants no ticket";
+        let now = self.now();
+        let holds = |announced: &Announced| {
+            let in_time = announced.begins.is_some_and(|begins| begins <= now && now <= add(begins, HOLDS));
+            in_time && announced.plan == plan.digest && !ours.iter().any(|r| r.begun >= announced.at)
+        };
+        if problem.announced.as_ref().is_some_and(holds) {
+            return Ok(None);
+        }
+        // INVARIANT: what nobody can hear of is not written.
+        if problem.decision.owner.name.is_none() && problem.decision.notify.is_empty() {
+            let why = "its fix is to be announced, and there is nobody to tell: nobody is known to own it, and its rule notifies nobody";
             return Ok(Some(After::Parked { why: why.into() }));
         }
-        let now = self.now();
-        let begins = add(now, SignedDuration::from_secs(before.seconds())).max(problem.fix_is_wanted().unwrap_or(now));
         let announced = Announced {
             at: now,
-            begins,
+            begins: None,
             fix: plan.fix.clone(),
             plan: plan.digest.clone(),
             postponed: None,
@@ -55,20 +69,30 @@ impl Fixer {
             objected: None,
         };
         say(self.store(), problem, &Said::Announced(announced), now).await?;
-        Ok(Some(After::Later { at: begins }))
+        // Who tells it has it go on.
+        Ok(Some(After::Done))
     }
 }
 
-/// The problems whose fix is announced and does not begin yet, or is objected to, the next first.
+/// The problems whose fix is announced and did not begin, the next first.
 ///
 /// # Errors
 /// When the store does not answer.
 pub async fn announced(store: &dyn Store, now: Timestamp) -> Result<Vec<Problem>, PipelineError> {
     let mut all = store.problems(&Filter { open: Some(true), backlog: Some(false), ..Filter::default() }).await?;
-    let waits = |announced: &Announced| announced.objected.is_some() || announced.begins > now;
-    all.retain(|problem| problem.announced.as_ref().is_some_and(waits) && problem.fix_is_wanted().is_some());
-    all.sort_by_key(|problem| problem.announced.as_ref().map(|announced| announced.begins));
-    Ok(all)
+    all.retain(|problem| problem.announced.is_some() && problem.fix_is_wanted().is_some());
+    let mut waiting = Vec::new();
+    for problem in all {
+        let Some(announced) = &problem.announced else { continue };
+        let over = announced.begins.is_some_and(|begins| begins <= now) && announced.objected.is_none();
+        let ours = if over { store.remediations_of(problem.id.as_str()).await? } else { Vec::new() };
+        if !ours.iter().any(|r| r.begun >= announced.at) {
+            waiting.push(problem);
+        }
+    }
+    waiting
+        .sort_by_key(|problem| problem.announced.as_ref().map(|announced| announced.begins.unwrap_or(Timestamp::MAX)));
+    Ok(waiting)
 }
 
 /// Answers an announcement.

@@ -327,7 +327,7 @@ impl Fixer {
         Ok(begun?)
     }
 
-    /// Holds and exemptions are for people, too.
+    /// Holds, exemptions and objections are for people, too.
     async fn let_be(&self, plan: &Plan) -> Result<(), PipelineError> {
         let now = self.now();
         let resource = plan.at.resource.as_str();
@@ -345,9 +345,22 @@ impl Fixer {
         }
         let approved = tally.exemptions.into_iter().filter(|exemption| exemption.approved.is_some());
         match approved.max_by_key(|exemption| exemption.until) {
-            Some(exemption) => Err(PipelineError::Exempted { resource, exemption: Box::new(exemption) }),
-            None => Ok(()),
+            Some(exemption) => return Err(PipelineError::Exempted { resource, exemption: Box::new(exemption) }),
+            None => {}
         }
+        for problem in self.store.find(assessed).await? {
+            let objected = problem.announced.as_ref().and_then(|announced| announced.objected.as_ref());
+            if let Some(word) = objected.filter(|_| problem.setting.as_str() == &*plan.fix) {
+                let why = word.why.as_deref().unwrap_or("without a reason").to_owned();
+                return Err(PipelineError::Opposed {
+                    resource,
+                    by: word.by.to_string(),
+                    why,
+                    problem: problem.id.to_string(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Takes up a remediation, unless somebody else is at it.

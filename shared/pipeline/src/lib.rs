@@ -109,6 +109,18 @@ pub enum PipelineError {
         /// The hold.
         hold: Box<amend_domain::guard::Hold>,
     },
+    /// Somebody objects to a fix that was announced to them.
+    #[error("{by} objects to fixing `{resource}`: {why}")]
+    Opposed {
+        /// The resource.
+        resource: String,
+        /// Who.
+        by: String,
+        /// Why.
+        why: String,
+        /// The problem.
+        problem: String,
+    },
     /// People let something be.
     #[error("`{resource}` is exempted until {until} by {by}: {why}", until = exemption.until.strftime("%Y-%m-%d %H:%M UTC"), by = exemption.by, why = exemption.why)]
     Exempted {
@@ -264,6 +276,7 @@ impl PipelineError {
             | Self::NotExempted { .. }
             | Self::NoName
             | Self::NotAllowed { .. }
+            | Self::Opposed { .. }
             | Self::Unheard { .. }
             | Self::NotAsked { .. }
             | Self::Ambiguous { .. } => WhatNow::Refuse,
@@ -284,6 +297,7 @@ impl PipelineError {
             Self::NotExempted { .. } => "exemption.refused",
             Self::NoName => "no-name",
             Self::NotAllowed { .. } => "not-allowed",
+            Self::Opposed { .. } => "remediation.opposed",
             Self::Unheard { .. } => "problem.unheard",
             Self::NotAsked { .. } => "remediation.not-asked",
             Self::Taken { .. } => "remediation.taken",
@@ -336,6 +350,9 @@ impl PipelineError {
             Self::NoMail { .. } => Some("name a mail server under `notices.mail`, and who gets what nobody owns as `notices.orphans`".into()),
             Self::NoMailer { .. } => Some("name a mail server under `notices.mail`, then `amend work retry`".into()),
             Self::NoChannel { .. } => Some("add it under `notices.channels`, or take it out of the rules that `notify` it; then `amend work retry`".into()),
+            Self::Opposed { problem, .. } => Some(format!(
+                "where it may be changed all the same, `amend announced {problem} --withdraw` ends the objection"
+            )),
             Self::NotAllowed { hint, .. } => Some((*hint).to_owned()),
             Self::Unheard { why: Unheard::Past, .. } => Some("name a day that is not over, in UTC".into()),
             Self::Unheard { why: Unheard::Backlog, .. } => {
@@ -344,6 +361,13 @@ impl PipelineError {
             Self::Unheard { why: Unheard::Closed, .. } => {
                 Some("where it comes back, it has dates of its own; `amend explain` tells how it ended".into())
             }
+            Self::Unheard { why: Unheard::NotAnnounced | Unheard::NoLater, .. } => {
+                Some("`amend announced` shows what is announced, and when it begins".into())
+            }
+            Self::Unheard { why: Unheard::Begun | Unheard::PostponedBefore, .. } => {
+                Some("`--object` keeps it from being done; `amend hold` keeps back all that is done to a resource".into())
+            }
+            Self::Unheard { why: Unheard::ObjectedTo, .. } => Some("`--withdraw` ends the objection".into()),
             Self::Unheard { .. } => None,
             Self::Damaged { .. } | Self::Tracker(_) | Self::Unwritten { .. } => None,
         }

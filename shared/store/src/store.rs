@@ -160,7 +160,7 @@ impl Store for Database {
             return Ok(Some(Err(why)));
         }
         batch.put(problem.clone());
-        let mut entries = vec![trail::said(&before, said, now)];
+        let mut entries = vec![trail::said(&before, &problem, said, now)];
         if let Said::Announced(announced) = said {
             let notice = Notice::announced(&problem, announced);
             let news: Vec<_> = notice.for_whom(&problem).map(|whom| (whom, notice.clone())).collect();

@@ -102,16 +102,17 @@ pub(crate) fn let_go(at: Timestamp, by: &str, problem: &Problem) -> Entry {
     }
 }
 
-/// Something is said of a problem, as it was before.
-pub(crate) fn said(problem: &Problem, said: &Said, now: Timestamp) -> Entry {
-    let before = problem.eta.as_ref().map(|eta| eta.on);
+/// Something is said of a problem, as it was before and is now.
+pub(crate) fn said(was: &Problem, problem: &Problem, said: &Said, now: Timestamp) -> Entry {
+    let before = was.eta.as_ref().map(|eta| eta.on);
     let detail = match said {
-        Said::Due(on, moved) => json!({ "from": problem.due, "to": on, "why": moved.why }),
+        Said::Due(on, moved) => json!({ "from": was.due, "to": on, "why": moved.why }),
         Said::Eta(eta) => json!({ "from": before, "to": eta.on, "why": eta.why }),
         Said::NoEta { .. } => json!({ "from": before, "to": null }),
         Said::Announced(announced) => {
-            json!({ "begins": announced.begins, "fix": announced.fix, "plan": announced.plan })
+            json!({ "fix": announced.fix, "plan": announced.plan })
         }
+        Said::Told(_) => json!({ "begins": problem.announced.as_ref().and_then(|announced| announced.begins) }),
         Said::Postponed(to, word) => json!({ "to": to, "why": word.why }),
         Said::Now(word) | Said::Objected(word) | Said::Withdrawn(word) => json!({ "why": word.why }),
     };

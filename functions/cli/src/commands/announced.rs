@@ -41,9 +41,9 @@ pub async fn run(asked: &Announced, config: &Config, output: Output) -> Result<E
     output.say(&match answer {
         Answer::Now => format!("{id} is fixed as soon as its guards let it"),
         Answer::Postpone(_) => {
-            format!("{id} is fixed on {}, and not before", asked.postpone.as_deref().unwrap_or_default())
+            format!("{id} is fixed when {} is over, and not before", asked.postpone.as_deref().unwrap_or_default())
         }
-        Answer::Object => format!("{id} is not fixed by amend; there is a ticket for it"),
+        Answer::Object => format!("{id} is not fixed by amend; its ticket says so"),
         Answer::Withdraw => format!("{id} may be fixed; that is announced anew"),
     });
     Ok(Exit::Ok)
@@ -76,9 +76,10 @@ fn list(all: &[Problem], output: Output) -> Result<Exit, Failure> {
                 (_, Some(word), _) => (said("postponed it", word), Tone::Warn),
                 _ => (String::new(), Tone::Plain),
             };
-            let begins = match announced.objected {
-                Some(_) => "never".to_owned(),
-                None => announced.begins.strftime("%Y-%m-%d %H:%M").to_string(),
+            let begins = match (&announced.objected, announced.begins) {
+                (Some(_), _) => "never".to_owned(),
+                (None, Some(begins)) => begins.strftime("%Y-%m-%d %H:%M").to_string(),
+                (None, None) => "not told yet".to_owned(),
             };
             let owner = problem.decision.owner.name.as_deref().unwrap_or("nobody");
             vec![

@@ -79,16 +79,19 @@ pub async fn run(id: &str, config: &Config, output: Output) -> Result<Exit, Fail
         output.line(&format!("  {:<13}{}, as {} says{why}", "eta", date(eta.on), eta.by));
     }
     if let Some(announced) = explanation.problem.announced.as_ref().filter(|_| row.state == "open") {
-        let begins = announced.begins.strftime("%Y-%m-%d %H:%M UTC");
+        let begins = match announced.begins {
+            Some(begins) => begins.strftime("begins %Y-%m-%d %H:%M UTC").to_string(),
+            None => "begins when its owner was told, and had their time".to_owned(),
+        };
         let by = |what: &str, word: &Word| {
             let why = word.why.as_ref().map_or_else(String::new, |why| format!(" (\"{why}\")"));
             format!("; {} {what}{why}", word.by)
         };
         let said = match (&announced.objected, &announced.hastened, &announced.postponed) {
             (Some(word), ..) => format!(" does not begin{}", by("objects", word)),
-            (_, Some(word), _) => format!(" begins {begins}{}", by("has it done", word)),
-            (_, _, Some(word)) => format!(" begins {begins}{}", by("postponed it", word)),
-            _ => format!(" begins {begins}"),
+            (_, Some(word), _) => format!(" {begins}{}", by("has it done", word)),
+            (_, _, Some(word)) => format!(" {begins}{}", by("postponed it", word)),
+            _ => format!(" {begins}"),
         };
         output.line(&format!("  {:<13}{}{said}", "announced", announced.fix));
     }

@@ -123,21 +123,24 @@ fn an_announced_fix_is_listed_and_answered() {
     let listed = place.amend_in(&["announced", "--format", "json"], "", &environment);
     let listed: Value = serde_json::from_slice(&listed.stdout).expect("JSON");
     assert_eq!(listed[0]["announced"]["fix"], "azure.storage.secure-transfer");
+    assert_eq!(listed[0]["announced"]["begins"], Value::Null, "nobody was told yet");
     assert_eq!(listed[0]["problem"]["resource_id"], resource.to_lowercase());
     let id = listed[0]["problem"]["id"].as_str().expect("an id").to_owned();
     let day = |days: i64| {
+        #[expect(clippy::disallowed_methods, reason = "the command has the clock of this machine")]
         let now = jiff::Timestamp::now();
         now.saturating_add(jiff::SignedDuration::from_hours(24 * days)).expect("a day").strftime("%Y-%m-%d").to_string()
     };
-    let (soon, later) = (day(1), day(10));
+    let (past, later) = (day(-1), day(10));
     for (arguments, status, said) in [
-        (vec!["announced", &id, "--postpone", &soon, "--why", "x"], 1, "postponed to a later day, by 30 days at most"),
+        (vec!["announced", &id, "--postpone", &past, "--why", "x"], 1, "postponed to a later day, by 30 days at most"),
         (vec!["announced", &id, "--postpone", &later, "--why", "a freeze"], 0, "and not before"),
         (vec!["announced", &id, "--postpone", &later, "--why", "a freeze"], 1, "which is done once"),
         (vec!["explain", &id], 0, "the local user postponed it (\"a freeze\")"),
-        (vec!["announced", &id, "--object", "--why", "on purpose"], 0, "there is a ticket for it"),
+        (vec!["announced", &id, "--object", "--why", "on purpose"], 0, "its ticket says so"),
         (vec!["explain", &id], 0, "does not begin; the local user objects (\"on purpose\")"),
         (vec!["announced"], 0, "never"),
+        (vec!["announced", &id, "--now"], 1, "`--withdraw` ends the objection"),
         (vec!["sweep"], 0, "done"),
         (vec!["tickets", "show", "1"], 0, "the local user objects to its fix: on purpose"),
         (vec!["remediations"], 0, "nothing was fixed"),

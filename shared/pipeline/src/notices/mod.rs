@@ -7,16 +7,18 @@ pub mod news;
 pub mod quiet;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use amend_connect::{Channel, Mail, Mailer, Message};
 use amend_domain::{
+    Problem, ProblemId,
     digest::digest_bytes,
-    notice::{Notice, Whom},
+    notice::{News, Notice, Whom},
     owners::Owners,
     ports::{Clock, Ids},
+    said::Said,
     work::{After, Work, WorkKind},
 };
 use amend_store::{Filter, Notices, Store, StoreError, Tickets, Untold};
@@ -82,6 +84,16 @@ pub struct Next {
     /// Why it was put off, or waits for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+}
+
+/// What somebody is told at once.
+struct Told {
+    /// The names of it.
+    names: Vec<String>,
+    /// The problems whose fix is announced in it, and when that was wanted.
+    announced: Vec<(ProblemId, Timestamp)>,
+    /// The message.
+    message: Option<Message>,
 }
 
 /// So much of a title or a name is told.
@@ -217,7 +229,7 @@ impl Herald {
     pub async fn untold(&self) -> Result<Vec<Next>, PipelineError> {
         let mut all = Vec::new();
         for untold in self.notices.untold().await? {
-            let (_, message) = self.news(&untold.whom).await?;
+            let message = self.news(&untold.whom).await?.message;
             let work = self.store.one_work(&WorkKind::Send.key(&untold.subject())).await?;
             let due = work.as_ref().map_or_else(|| self.due(&untold), |work| work.due);
             let parked = work.as_ref().is_some_and(|work| work.parked.is_some());
@@ -237,18 +249,72 @@ impl Herald {
         }
     }
 
-    /// What somebody was not told yet: the names of it, and the message.
-    async fn news(&self, whom: &Whom) -> Result<(Vec<String>, Option<Message>), PipelineError> {
-        let (names, notices): (Vec<String>, Vec<Notice>) = self.notices.news(whom).await?.into_iter().unzip();
+    /// What somebody was not told yet, as it is now.
+    async fn news(&self, whom: &Whom) -> Result<Told, PipelineError> {
+        let mut all = self.notices.news(whom).await?;
+        let mut problems: BTreeMap<ProblemId, Problem> = BTreeMap::new();
+        let (mut names, mut current) = (Vec::new(), Vec::new());
+        // What was announced and is not so any more is told to nobody.
+        for (name, notice) in all.drain(..) {
+            if notice.news == News::Announced {
+                let problem = self.problem(&notice.problem).await?;
+                let is_current = problem.as_ref().is_some_and(|problem| notice.is_current(problem));
+                problems.extend(problem.map(|problem| (problem.id.clone(), problem)));
+                if !is_current {
+                    names.push(name);
+                    continue;
+                }
+            }
+            current.push((name, notice));
+        }
+        let notices: Vec<Notice> = current.iter().map(|(_, notice)| notice.clone()).collect();
         let mut latest = news::latest(&notices);
-        // It may have another owner, or date, since.
-        for notice in latest.iter_mut().take(news::MOST) {
-            let found = self.store.find(notice.problem.as_str()).await?;
-            if let Some(problem) = found.iter().find(|problem| problem.id == notice.problem) {
-                notice.refresh(problem);
+        let (mut announced, mut left) = (Vec::new(), BTreeSet::new());
+        for (place, notice) in latest.iter_mut().enumerate() {
+            if place >= news::MOST {
+                // An announcement counts only where it was read: it is told with the next message.
+                if notice.news == News::Announced {
+                    left.insert(notice.problem.clone());
+                }
+                continue;
+            }
+            let problem = match problems.get(&notice.problem) {
+                Some(problem) => Some(problem.clone()),
+                None => self.problem(&notice.problem).await?,
+            };
+            if let Some(problem) = problem {
+                // It may have another owner, or date, since.
+                notice.refresh(&problem, self.clock.now());
+                if notice.news == News::Announced && self.counts(whom, &problem) {
+                    announced.push((notice.problem.clone(), notice.at));
+                }
             }
         }
-        Ok((names, news::message(&latest)))
+        names.extend(
+            current
+                .into_iter()
+                .filter(|(_, notice)| notice.news != News::Announced || !left.contains(&notice.problem))
+                .map(|(name, _)| name),
+        );
+        Ok(Told { names, announced, message: news::message(&latest) })
+    }
+
+    /// Whether an owner was told where somebody was: they were themselves, or cannot be and those were whom their rule
+    /// notifies.
+    fn counts(&self, whom: &Whom, problem: &Problem) -> bool {
+        let owner = problem.decision.owner.name.as_deref();
+        let address = owner.and_then(|owner| self.address(owner)).filter(|_| self.ways.mailer.is_some());
+        match (whom, address) {
+            (Whom::Owner(name), Some(_)) => Some(&**name) == owner,
+            (Whom::Owner(_), None) => false,
+            (Whom::Address(to), Some(address)) => to.eq_ignore_ascii_case(address),
+            (Whom::Channel(_), Some(_)) => false,
+            (Whom::Address(_) | Whom::Channel(_), None) => true,
+        }
+    }
+
+    async fn problem(&self, id: &ProblemId) -> Result<Option<Problem>, PipelineError> {
+        Ok(self.store.find(id.as_str()).await?.into_iter().find(|problem| problem.id == *id))
     }
 
     /// Sends one notice that is due. Nothing, where none is.
@@ -343,8 +409,8 @@ impl Herald {
 
     /// Tells somebody what they were not told yet. An owner who cannot be told is not.
     async fn tell(&self, whom: &Whom) -> Result<(), PipelineError> {
-        let (names, message) = self.news(whom).await?;
-        let Some(message) = message else { return Ok(()) };
+        let Told { names, announced, message } = self.news(whom).await?;
+        let Some(message) = message else { return Ok(self.notices.told(&names, self.clock.now()).await?) };
         match whom {
             Whom::Channel(name) => {
                 let channel = self.ways.channels.get(&**name);
@@ -359,7 +425,14 @@ impl Herald {
                 }
             }
         }
-        Ok(self.notices.told(&names, self.clock.now()).await?)
+        // The time of those who were told counts from now on. Told twice, where this breaks off, is told.
+        let now = self.clock.now();
+        for (problem, at) in announced {
+            if let Some(Ok(problem)) = self.store.hear(problem.as_str(), &Said::Told(at), now).await? {
+                info!(problem = %problem.id, "announced");
+            }
+        }
+        Ok(self.notices.told(&names, now).await?)
     }
 
     async fn mail_news(&self, to: &str, message: &Message, names: &[String]) -> Result<(), PipelineError> {

@@ -47,8 +47,8 @@ pub fn message(all: &[Notice]) -> Option<Message> {
 fn place(news: News) -> u8 {
     match news {
         News::Failed | News::Parked => 0,
-        News::Asked => 1,
-        News::Announced | News::Opened | News::Returned | News::Overdue => 2,
+        News::Asked | News::Announced => 1,
+        News::Opened | News::Returned | News::Overdue => 2,
         News::Changing | News::Undoing | News::Undone => 3,
         News::Changed | News::Healthy | News::Closed => 4,
     }
