@@ -344,9 +344,8 @@ impl Fixer {
             return Err(PipelineError::Held { resource, unread, hold: Box::new(hold.clone()) });
         }
         let approved = tally.exemptions.into_iter().filter(|exemption| exemption.approved.is_some());
-        match approved.max_by_key(|exemption| exemption.until) {
-            Some(exemption) => return Err(PipelineError::Exempted { resource, exemption: Box::new(exemption) }),
-            None => {}
+        if let Some(exemption) = approved.max_by_key(|exemption| exemption.until) {
+            return Err(PipelineError::Exempted { resource, exemption: Box::new(exemption) });
         }
         for problem in self.store.find(assessed).await? {
             let objected = problem.announced.as_ref().and_then(|announced| announced.objected.as_ref());
