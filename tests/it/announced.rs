@@ -263,6 +263,12 @@ async fn what_somebody_objects_to_is_not_fixed_and_has_a_ticket() {
     assert!(!one(&bench).await.wants_ticket());
     says(&bench, Answer::Object, Some("we serve it in plain"), "2026-11-25T09:00:00Z").await.expect("heard");
     assert!(one(&bench).await.wants_ticket());
+    // Who planned it just before does not overhear that.
+    let mut again = told(&bench).await.expect("it is announced");
+    again.objected = None;
+    let said = Said::Announced(again);
+    let heard = bench.store().hear(one(&bench).await.id.as_str(), &said, bench.fixer.now()).await;
+    assert_eq!(heard.expect("kept").expect("known").err(), Some(Unheard::ObjectedTo));
     let work = bench.store_work().await;
     assert!(work.iter().any(|work| work.key.starts_with("file:")), "{work:?}");
     assert!(work.iter().all(|work| !work.key.starts_with("remedy:")), "{work:?}");

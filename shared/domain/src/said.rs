@@ -242,10 +242,14 @@ impl Problem {
                 self.eta = None;
                 Ok(())
             }
-            Said::Announced(announced) => {
-                self.announced = Some(announced.clone());
-                Ok(())
-            }
+            // INVARIANT: who objects while it is planned is not overheard.
+            Said::Announced(announced) => match self.unopposed() {
+                Err(Unheard::ObjectedTo) => Err(Unheard::ObjectedTo),
+                _ => {
+                    self.announced = Some(announced.clone());
+                    Ok(())
+                }
+            },
             Said::Told(at) => self.told(*at, now),
             Said::Now(word) => self.answerable(now).map(|announced| {
                 announced.begins = Some(now);

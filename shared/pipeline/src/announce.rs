@@ -68,9 +68,11 @@ impl Fixer {
             hastened: None,
             objected: None,
         };
-        say(self.store(), problem, &Said::Announced(announced), now).await?;
-        // Who tells it has it go on.
-        Ok(Some(After::Done))
+        match say(self.store(), problem, &Said::Announced(announced), now).await {
+            // Who tells it has it go on; and who objected meanwhile, or what went away, ends it.
+            Ok(_) | Err(PipelineError::Unheard { .. }) => Ok(Some(After::Done)),
+            Err(error) => Err(error),
+        }
     }
 }
 
