@@ -126,7 +126,9 @@ fn item(one: &Notice) -> Item {
         (News::Asked, Some(fix)) => format!("amend approvals {}", fix.remediation),
         (News::Changed | News::Healthy, Some(fix)) => format!("amend undo {}", fix.remediation),
         (_, Some(fix)) => format!("amend remediations {}", fix.remediation),
-        (News::Announced, None) => format!("amend announced {} --now | --postpone DAY --why … | --object --why …", one.problem),
+        (News::Announced, None) => {
+            format!("amend announced {} --now | --postpone DAY --why … | --object --why …", one.problem)
+        }
         (_, None) => format!("amend explain {}", one.problem),
     };
     Item {
