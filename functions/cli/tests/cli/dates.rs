@@ -1,5 +1,7 @@
 //! Owners and dates on the command line: a file that says who is who, and dates that people set.
 
+use amend_domain::ports::Clock as _;
+use amend_pipeline::system::SystemClock;
 use serde_json::Value;
 
 use super::{Place, code, text};
@@ -127,8 +129,7 @@ fn an_announced_fix_is_listed_and_answered() {
     assert_eq!(listed[0]["problem"]["resource_id"], resource.to_lowercase());
     let id = listed[0]["problem"]["id"].as_str().expect("an id").to_owned();
     let day = |days: i64| {
-        #[expect(clippy::disallowed_methods, reason = "the command has the clock of this machine")]
-        let now = jiff::Timestamp::now();
+        let now = SystemClock.now();
         now.saturating_add(jiff::SignedDuration::from_hours(24 * days)).expect("a day").strftime("%Y-%m-%d").to_string()
     };
     let (past, later) = (day(-1), day(10));
