@@ -12,13 +12,15 @@ use amend_pipeline::tickets::Desk;
 use amend_pipeline::{
     PipelineError,
     announce::{Answer, announced, answer},
+    fixer::Limits,
+    guard,
     people::{Person, Right},
 };
 use amend_store::{Filter, Notices as _, Store as _, Tickets as _};
 use amend_tests::{harness::moment, subject::Subject};
 use jiff::Timestamp;
 
-use crate::work::{Bench, bench, bench_with, is_secure, storage};
+use crate::work::{Bench, bench, bench_with, is_secure, mild, storage};
 
 /// Due on the 27th at noon; told three days before.
 const AT_DUE: &str = "{ mode: enforce, when: at_due, announce: 3d }";
@@ -233,6 +235,24 @@ async fn an_owner_has_it_done_at_once() {
     assert_eq!((bench.states(&subject).await, is_secure(&subject)), (vec![State::Set], true));
     let again = says(&bench, Answer::Now, None, "2026-11-25T09:10:00Z").await;
     assert_eq!(unheard(again), Some(Unheard::Begun));
+}
+
+#[tokio::test]
+async fn what_was_undone_is_announced_anew() {
+    let (subject, bench) = told_of(AT_DUE).await;
+    says(&bench, Answer::Now, None, "2026-11-25T09:00:00Z").await.expect("heard");
+    bench.work().await;
+    let mut r = bench.remediations(&subject).await.remove(0);
+    bench.fixer.undo(&mut r, "ada", None).await.expect("undone");
+    assert_eq!((bench.states(&subject).await, bench.writes(&subject)), (vec![State::Undone], 2));
+    // Within the day in which it holds, where nothing else keeps it back.
+    let guards = guard::Settings { undone: jiff::SignedDuration::ZERO, ..mild() };
+    let eager = bench.fixer.clone().with_limits(Limits { most: Some(Mode::Enforce), guards, ..Limits::default() });
+    bench.report(&subject, "Unhealthy", "2026-11-25T09:30:00Z").await;
+    bench.inner.clock.set("2026-11-25T12:00:00Z");
+    while eager.work(None).await.expect("the store answers").is_some() {}
+    assert_eq!((begins(&bench).await, bench.writes(&subject)), (None, 2));
+    assert!(told(&bench).await.is_some_and(|told| told.at == moment("2026-11-25T12:00:00Z")));
 }
 
 #[tokio::test]

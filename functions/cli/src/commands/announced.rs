@@ -1,8 +1,7 @@
 //! `amend announced`: fixes that their owners were told of before they begin, and what is answered to that.
 
-use amend_domain::{Problem, said::end_of};
+use amend_domain::Problem;
 use amend_pipeline::{Config, announce, announce::Answer, rows::ProblemRow};
-use jiff::civil::Date;
 use serde_json::json;
 
 use crate::{
@@ -21,11 +20,7 @@ pub async fn run(asked: &Announced, config: &Config, output: Output) -> Result<E
     config.somebody()?;
     let answer = match (asked.now, &asked.postpone, asked.object, asked.withdraw) {
         (true, ..) => Answer::Now,
-        (_, Some(day), ..) => {
-            let end = day.trim().parse::<Date>().ok().and_then(end_of);
-            let wrong = || Failure::new(format!("`{day}` is no day"), None, Some("write it as 2026-12-15"));
-            Answer::Postpone(end.ok_or_else(wrong)?)
-        }
+        (_, Some(day), ..) => Answer::Postpone(super::date::day(day)?),
         (_, _, true, _) => Answer::Object,
         (_, _, _, true) => Answer::Withdraw,
         _ => return list(&[super::date::one(&store, id).await?], output),

@@ -42,7 +42,7 @@ pub async fn eta(
 }
 
 /// The end of a day, in UTC.
-fn day(text: &str) -> Result<Timestamp, Failure> {
+pub fn day(text: &str) -> Result<Timestamp, Failure> {
     let end = text.trim().parse::<Date>().ok().and_then(end_of);
     end.ok_or_else(|| Failure::new(format!("`{text}` is no day"), None, Some("write it as 2026-12-15")))
 }
