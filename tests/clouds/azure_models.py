@@ -33,6 +33,7 @@ SERVED = {
         ("network", "subnets", "get list"),
         ("network", "virtual_networks", "get list list_all")],
     "microsoft.security": [
+        ("security", "governance_assignments", "get list create_or_update"),
         ("security", "jit_network_access_policies",
          "get list list_by_region list_by_resource_group list_by_resource_group_and_region")],
     "microsoft.sql": [
@@ -196,7 +197,7 @@ class Call:
         self.method, self.query, self.if_match = request.method, set(query), "If-Match" in request.headers
         self.versions = {query["api-version"], *versions_in(source)}
         pattern = re.sub("QQ(.+?)QQ", r"(?P<\1>[^/]+)", re.escape(url.path))
-        self.path = re.compile(pattern.replace("<resource_uri>[^/]+", "<resource_uri>.+"), re.IGNORECASE)
+        self.path = re.compile(re.sub(r"<(resource_uri|scope)>\[\^/]\+", r"<\1>.+", pattern), re.IGNORECASE)
         self.is_list = len(url.path.rpartition("/providers/")[2].split("/")) % 2 == 0
 
         models = importlib.import_module(f"azure.mgmt.{package}.models")

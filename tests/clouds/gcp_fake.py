@@ -14,6 +14,7 @@ every JSON line on standard input, until that ends:
     {"do": "hierarchy", "put": {NAME: BODY, ...}}    makes projects and folders (NAME is folders/1 or projects/p), and
                                                      what Cloud Asset Inventory knows (NAME is a full resource name)
     {"do": "finding", "put": {...}}                  what Security Command Center lists: a finding with its resource
+    {"do": "marks", "name": N}                       the security marks of one, by its name
     {"do": "log", "put": {...}}                      an entry of Cloud Audit Logs, of admin activity
     {"do": "search", "scope": S, "query": Q}         what Google's own client finds in the inventory: {NAME: labels}
     {"do": "requests"}                               the requests since this was last asked
@@ -662,6 +663,10 @@ class Fake:
     def do_finding(self, put: State, **_: Any) -> State:
         self.findings.append(self.told(put, "securitycenter.projects.sources.findings.list", "ListFindingsResult"))
         return {}
+
+    def do_marks(self, name: str, **_: Any) -> State:
+        found = next(one["finding"] for one in self.findings if one["finding"]["name"] == name)
+        return {"marks": found.get("securityMarks", {}).get("marks", {})}
 
     def do_log(self, put: State, **_: Any) -> State:
         self.entries.append(self.told(put, "logging.entries.list", "LogEntry"))

@@ -83,6 +83,28 @@ class Told:
         more = {"nextPageToken": str(start + 1)} if start + 1 < len(found) else {}
         return {"listFindingsResults": found[start:start + 1], "totalSize": len(found)} | more
 
+    def securitycenter_findings_updateSecurityMarks(self) -> State:
+        """Sets the marks that the mask names, and takes those away that have no value."""
+        wanted = re.search(rf"/v1/projects/({PROJECT}|{NUMBER})/sources/([^/]+)/findings/([^/]+)/securityMarks$", self.path)
+        if not wanted:
+            raise Refused(403, "The caller does not have permission")
+        end = f"/sources/{wanted[2]}/findings/{wanted[3]}"
+        found = [one["finding"] for one in self.fake.findings if one["finding"]["name"].endswith(end)]
+        if not found:
+            raise Refused(404, "Requested entity was not found.")
+        keys, marks = self.query.get("updateMask", "").split(","), self.body.get("marks", {})
+        if not all(re.fullmatch(r"marks\.[a-z]+", key) for key in keys) or set(marks) - {key[6:] for key in keys}:
+            self.blame(f"the mask {keys} is not modelled, or not of {sorted(marks)}")
+            raise Refused(400, "Invalid field mask.")
+        if not all(1 <= len(value.strip()) <= 4096 for value in marks.values()):
+            self.blame("a mark has 1 to 4096 characters")
+            raise Refused(400, "Invalid mark.")
+        kept = found[0].setdefault("securityMarks", {}).setdefault("marks", {})
+        for key in (key[6:] for key in keys):
+            kept.pop(key, None)
+        kept |= marks
+        return {"name": f"{found[0]['name']}/securityMarks", "marks": kept}
+
     # Cloud Audit Logs
     def logging_entries_list(self) -> State:
         """As far as filters are for admin activity on one resource since a time; answers one at a time."""

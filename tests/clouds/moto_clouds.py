@@ -6,7 +6,8 @@ Prints {"port": N} and then answers one JSON line for every JSON line on standar
 "with": {...}} makes a boto3 call as somebody else would; {"do": "requests"} lists the operations asked for since the
 last time, and {"do": "requests", "path": REGEX, "after": N} {"requests": those that match, but for the first N of all,
 "seen": N}; {"do": "wrong"} lists requests whose signature botocore computes otherwise, from the bytes that came;
-{"do": "event", "region": R, "put": {...}} adds to CloudTrail's event history, as LookupEvents has it.
+{"do": "event", "region": R, "put": {...}} adds to CloudTrail's event history, as LookupEvents has it; {"do": "hub",
+"region": R, "fail": [{"status", "code", "message", "for"?: OPERATION, "always"?: true}]} what Security Hub answers there.
 
 {"do": "fail", "match": {"path": REGEX}, "with": {"hang": SECONDS, "applied": BOOLEAN}, "skip": N} has the first request
 that matches, but for N others, answered late: done at once or, if not `applied`, never. {"do": "unspent", "path": REGEX}
@@ -31,6 +32,7 @@ from werkzeug.serving import make_server
 
 import aws_resources
 from aws_events import EventHistory
+from aws_findings import Findings
 
 KEY, SECRET = "AKIAAMENDTESTS", "the-secret-of-the-tests"
 
@@ -113,7 +115,8 @@ def signature(environ: dict[str, Any], authorization: str, body: bytes) -> str:
 
 
 def main() -> None:
-    history = EventHistory(DomainDispatcherApplication(create_backend_app))
+    findings = Findings(DomainDispatcherApplication(create_backend_app))
+    history = EventHistory(findings)
     checked = Checked(history)
     # Port 0: the system picks one that nobody has, so this is ours and nobody else's.
     server = make_server("127.0.0.1", 0, checked, threaded=True)
@@ -143,7 +146,10 @@ def main() -> None:
                 result = {"requests": checked.requests[:]}
                 checked.requests.clear()
             elif command["do"] == "wrong":
-                result = {"wrong": checked.wrong + history.wrong}
+                result = {"wrong": checked.wrong + history.wrong + findings.wrong}
+            elif command["do"] == "hub":
+                result = {"left": findings.left(command["region"])}
+                findings.fail(command["region"], command.get("fail", []))
             elif command["do"] == "list":
                 result = {name: cases for name, (_, _, cases) in aws_resources.FIXES.items()}
             elif command["do"] == "call":

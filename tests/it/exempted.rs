@@ -161,7 +161,7 @@ pub(crate) fn asff(subject: &Subject, control: &str, workflow: &str) -> Value {
     let at = "2026-11-18T07:00:00Z";
     json!({
         "SchemaVersion": "2018-10-08",
-        "Id": format!("arn:aws:securityhub:{}:123456789012:security-control/{control}/finding/{}", subject.region, subject.resource.len()),
+        "Id": format!("arn:aws:securityhub:{}:123456789012:security-control/{control}/finding/{}", subject.region, subject.resource.rsplit(':').next().unwrap_or_default()),
         "ProductArn": format!("arn:aws:securityhub:{}::product/aws/securityhub", subject.region),
         "GeneratorId": format!("security-control/{control}"),
         "AwsAccountId": "123456789012",

@@ -35,6 +35,7 @@ mod scripts;
 mod sealed;
 mod store;
 mod story;
+mod sync;
 mod tickets;
 mod trackers;
 mod trail;

@@ -1,6 +1,7 @@
 //! A pipeline whose clock stands where a test puts it, on a store that goes away with it.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
@@ -14,6 +15,7 @@ use amend_domain::{
     Cloud, TenantId,
     owners::Owners,
     ports::{Clock, Ids},
+    sync::System,
 };
 use amend_events::{Form, Limits};
 use amend_pipeline::{Accepted, Decider, Delivery, Lookup, Pipeline, decider::Parts};
@@ -103,15 +105,20 @@ pub async fn bench(rules: &str, facts: &str) -> Bench {
 
 /// The same, where a file says who is who.
 pub async fn bench_owned(rules: &str, facts: &str, owners: Owners) -> Bench {
-    bench_of(Fresh::new(Kind::usual()).await, rules, facts, owners).await
+    bench_of(Fresh::new(Kind::usual()).await, rules, facts, owners, BTreeSet::new()).await
+}
+
+/// The same, where these systems are told what became of problems.
+pub async fn bench_telling(rules: &str, owners: Owners, systems: BTreeSet<System>) -> Bench {
+    bench_of(Fresh::new(Kind::usual()).await, rules, "version: 1", owners, systems).await
 }
 
 /// The same on a store that is there already.
 pub async fn bench_in(fresh: Fresh, rules: &str, facts: &str) -> Bench {
-    bench_of(fresh, rules, facts, Owners::default()).await
+    bench_of(fresh, rules, facts, Owners::default(), BTreeSet::new()).await
 }
 
-async fn bench_of(fresh: Fresh, rules: &str, facts: &str, owners: Owners) -> Bench {
+async fn bench_of(fresh: Fresh, rules: &str, facts: &str, owners: Owners, systems: BTreeSet<System>) -> Bench {
     let clock = StillClock::at("2026-11-20T12:00:00Z");
     let facts = facts_file::load(&SourceText::new("facts.yaml", facts), moment("2026-11-20T00:00:00Z"))
         .expect("facts without mistakes");
@@ -126,7 +133,7 @@ async fn bench_of(fresh: Fresh, rules: &str, facts: &str, owners: Owners) -> Ben
         limits: Limits::default(),
     };
     let (decider, _) = Decider::new(parts).expect("rules without mistakes");
-    let store = fresh.open().await;
+    let store = fresh.open().await.with_systems(systems);
     let pipeline =
         Pipeline::new(decider, Arc::new(store.clone()), Arc::new(CountedIds::default())).await.expect("a pipeline");
     Bench { pipeline: Arc::new(pipeline), clock, store, fresh }

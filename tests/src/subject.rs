@@ -39,6 +39,11 @@ pub fn served(cloud: CloudName) -> &'static Served {
 
 /// The clouds, reached where `served` is.
 pub fn clouds(cloud: CloudName, served: &Served) -> Arc<dyn Cloud> {
+    all_clouds(cloud, served)
+}
+
+/// The same, each of them by itself.
+pub fn all_clouds(cloud: CloudName, served: &Served) -> Arc<Clouds> {
     let endpoint = Some(served.url());
     let text = |name: &str| served.hello[name].as_str().unwrap_or_default().to_owned();
     let at = |wanted: CloudName| match wanted {

@@ -116,6 +116,11 @@ pub enum Command {
         #[arg(long, value_name = "FOLDER")]
         out: Option<PathBuf>,
     },
+    /// Shows what Defender, Security Hub and Security Command Center were told of problems, or would be told now.
+    Sync {
+        #[command(subcommand)]
+        command: Option<SyncCommand>,
+    },
     /// Lists the connectors and channels, or tries whether one can do what it is for.
     Connect {
         #[command(subcommand)]
@@ -567,6 +572,18 @@ pub enum ConnectCommand {
         /// Also opens a ticket that says that it is a test, comments and closes it; in a channel, posts such a message.
         #[arg(long)]
         open: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SyncCommand {
+    /// Reads what stands there, and shows what would be taken over or written now. Writes nothing.
+    Plan {
+        /// Of this problem alone, by the start of its id.
+        id: Option<String>,
+        /// Of so many problems, the most urgent first.
+        #[arg(long, default_value_t = 20, conflicts_with = "id")]
+        limit: u32,
     },
 }
 

@@ -19,6 +19,7 @@ use amend_pipeline::{
     decider,
     fixer::Fixer,
     notices::{Herald, Ways},
+    sync::Syncer,
     system::{SystemClock, UlidIds},
     tickets::Desk,
 };
@@ -155,6 +156,11 @@ fn read_catalogue(config: &Config, output: Output) -> Result<Arc<Catalogue>, Fai
 
 /// The clouds, as configured. Says so where they are not those that they seem to be.
 pub fn clouds(config: &Config, output: Output) -> Arc<dyn Cloud> {
+    all_clouds(config, output)
+}
+
+/// The same, each of them by itself.
+pub fn all_clouds(config: &Config, output: Output) -> Arc<Clouds> {
     for (cloud, endpoint) in [
         ("AWS", &config.aws.dangerous_endpoint),
         ("Azure", &config.azure.dangerous_endpoint),
@@ -174,6 +180,7 @@ pub fn clouds(config: &Config, output: Output) -> Arc<dyn Cloud> {
 /// The store, as configured.
 pub async fn store(config: &Config) -> Result<Database, Failure> {
     let store = Database::open(&config.store).await?.with_keys(config.store_keys.clone());
+    let store = store.with_systems(config.systems.in_use());
     Ok(match config.stopped {
         true => store.with_stop(Stop { by: BY_CONFIGURATION.into(), at: now(), why: "`stopped: true`".into() }),
         false => store,
@@ -189,6 +196,17 @@ pub async fn desk(config: &Config, output: Output) -> Result<Desk, Failure> {
     let catalogue = catalogue(config, output)?;
     let desk = Desk::new(store, tickets, trackers, catalogue, clock, &UlidIds::default());
     Ok(desk.with_routes(config.routes.clone()).with_budget(config.tickets))
+}
+
+/// What tells systems what became of the problems that come from them.
+pub async fn syncer(config: &Config, clouds: Arc<Clouds>, output: Output) -> Result<Syncer, Failure> {
+    let store = Arc::new(store(config).await?);
+    let syncs = Arc::clone(&store);
+    let settings = catalogue(config, output)?.settings();
+    let settings = settings.map_err(|mistakes| Failure::mistakes("the fixes cannot be used", mistakes))?;
+    let clock = Arc::new(SystemClock);
+    let syncer = Syncer::new(store, syncs, clouds, config.systems, settings, clock, &UlidIds::default());
+    Ok(syncer.with_owners(owners(config)?))
 }
 
 /// What sends notices.

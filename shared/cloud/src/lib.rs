@@ -11,9 +11,11 @@ pub mod defender;
 mod error;
 pub mod facts;
 pub mod gcp;
+pub mod governance;
 pub mod graph;
 pub mod last_write;
 pub mod let_be;
+pub mod marks;
 mod rest;
 
 use amend_domain::{AccountId, Cloud as CloudName};

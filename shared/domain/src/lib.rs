@@ -6,6 +6,7 @@
 //! knows CEL.
 
 pub mod assessment;
+pub mod assignment;
 pub mod audit;
 pub mod decision;
 pub mod digest;
@@ -28,6 +29,7 @@ pub mod ruleset;
 pub mod said;
 pub mod scope;
 pub mod settings;
+pub mod sync;
 pub mod target;
 pub mod thing;
 pub mod ticket;

@@ -64,6 +64,13 @@ impl Owners {
         row.owner.as_deref()
     }
 
+    /// The address of an owner: a name that is one, or stands for one.
+    #[must_use]
+    pub fn address<'n>(&'n self, owner: &'n str) -> Option<&'n str> {
+        let is_address = |name: &&str| name.contains('@');
+        Some(owner).filter(is_address).or_else(|| self.called(owner, None).filter(is_address))
+    }
+
     /// Who owns what nobody else does in an account.
     #[must_use]
     pub fn of(&self, account: &str) -> Option<&str> {

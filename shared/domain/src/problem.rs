@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     assessment::{Action, Assessment, RiskLevel, Severity, Source, StatusCode},
-    decision::{Decision, Outcome},
+    decision::{Decision, Outcome, Owner},
     ids::{AssessmentId, ProblemId, RecommendationKey, TenantId},
     resource::Resource,
     rule::{DueFrom, FixWhen},
@@ -127,6 +127,9 @@ pub struct Problem {
     /// When its owner means to be done, where they said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta: Option<Eta>,
+    /// Whose it is by Defender's governance assignment, where Defender is whose word counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assigned: Option<Box<str>>,
     /// The fix that its owner was told of before it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announced: Option<Announced>,
@@ -196,6 +199,7 @@ impl Problem {
                 spared_until: None,
                 moved: None,
                 eta: None,
+                assigned: None,
                 announced: None,
                 decision: decision.clone(),
                 decided_by: assessment.id.clone(),
@@ -209,7 +213,7 @@ impl Problem {
             problem.period = problem.period.saturating_add(1);
             (problem.opened, problem.place) = (opened, place);
             (problem.identified, problem.due, problem.spared_until) = (None, None, None);
-            (problem.moved, problem.eta) = (None, None);
+            (problem.moved, problem.eta, problem.assigned) = (None, None, None);
             // Who objected still does.
             problem.announced = problem.announced.take().filter(|announced| announced.objected.is_some());
         }
@@ -227,6 +231,7 @@ impl Problem {
             if !assigned {
                 problem.decision = decision;
                 problem.decided_by = assessment.id.clone();
+                problem.keep_assigned();
             }
         }
         problem.set_dates(now);
@@ -275,8 +280,17 @@ impl Problem {
         } else {
             return false;
         }
+        self.keep_assigned();
         self.set_dates(now);
         true
+    }
+
+    /// Whoever Defender says owns it does, whatever the rules say.
+    pub(crate) fn keep_assigned(&mut self) {
+        if let Some(owner) = &self.assigned {
+            let from = "assigned in Defender for Cloud".into();
+            self.decision.owner = Owner { name: Some(owner.clone()), from, lacks: None };
+        }
     }
 
     /// When its fix may begin; never, where no rule wants one, or work on it may not begin.

@@ -44,6 +44,26 @@ pub struct Eta {
     pub why: Option<Box<str>>,
 }
 
+/// What Defender's governance assignment says of it, where Defender is whose word counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assigned {
+    /// Who owns it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Box<str>>,
+    /// When it is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
+    /// When its owner means to be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<Timestamp>,
+    /// What they said of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Box<str>>,
+}
+
+/// Who says what Defender's assignments say.
+pub const DEFENDER: &str = "Defender for Cloud";
+
 /// A fix that its owner is told of before it begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announced {
@@ -103,6 +123,8 @@ pub enum Said {
     Objected(Word),
     /// It may, after all: it is announced anew.
     Withdrawn(Word),
+    /// Defender says whose it is, and when it is due.
+    Assigned(Assigned),
 }
 
 /// Why something cannot be said.
@@ -185,6 +207,7 @@ impl Said {
             Self::Postponed(..) => "fix.postponed",
             Self::Objected(_) => "fix.objected",
             Self::Withdrawn(_) => "fix.objection-withdrawn",
+            Self::Assigned(_) => "problem.assigned",
         }
     }
 
@@ -200,6 +223,7 @@ impl Said {
             | Self::Objected(Word { by, .. })
             | Self::Withdrawn(Word { by, .. }) => by,
             Self::Announced(_) | Self::Told(_) => "amend",
+            Self::Assigned(_) => DEFENDER,
         }
     }
 }
@@ -251,6 +275,7 @@ impl Problem {
                 }
             },
             Said::Told(at) => self.told(*at, now),
+            Said::Assigned(assigned) => self.assign(assigned, now),
             Said::Now(word) => self.answerable(now).map(|announced| {
                 announced.begins = Some(now);
                 announced.hastened = Some(word.clone());
@@ -284,6 +309,26 @@ impl Problem {
                 }
             },
         }
+    }
+
+    /// What Defender says of owner and dates counts; what it says nothing of stays.
+    fn assign(&mut self, assigned: &Assigned, now: Timestamp) -> Result<(), Unheard> {
+        let before = (self.decision.owner.clone(), self.due, self.eta.clone());
+        if assigned.owner.is_some() {
+            self.assigned.clone_from(&assigned.owner);
+            self.keep_assigned();
+        }
+        if let Some(due) = assigned.due.filter(|due| self.due != Some(*due)) {
+            let why = "as it is assigned there".into();
+            self.moved = Some(Moved { from: self.due, by: DEFENDER.into(), at: now, why });
+            self.set_due(Some(due));
+            self.announce_for_date();
+        }
+        if let Some(on) = assigned.eta.filter(|on| self.eta.as_ref().is_none_or(|eta| eta.on != *on)) {
+            self.eta = Some(Eta { on, by: DEFENDER.into(), at: now, why: assigned.why.clone() });
+        }
+        let after = (&self.decision.owner, self.due, &self.eta);
+        if after == (&before.0, before.1, &before.2) { Err(Unheard::Same) } else { Ok(()) }
     }
 
     /// The announcement, where nobody objects to it.

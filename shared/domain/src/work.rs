@@ -17,6 +17,8 @@ pub enum WorkKind {
     Tell,
     /// Send a notice.
     Send,
+    /// Tell a system that a problem comes from what became of it.
+    Sync,
 }
 
 impl WorkKind {
@@ -26,6 +28,8 @@ impl WorkKind {
     pub const TICKETS: [Self; 2] = [Self::File, Self::Tell];
     /// What is done about notices.
     pub const NOTICES: [Self; 2] = [Self::Send, Self::Send];
+    /// What is done with the systems that problems come from.
+    pub const SYNCS: [Self; 2] = [Self::Sync, Self::Sync];
 
     /// Its word.
     #[must_use]
@@ -36,13 +40,15 @@ impl WorkKind {
             Self::File => "file",
             Self::Tell => "tell",
             Self::Send => "send",
+            Self::Sync => "sync",
         }
     }
 
     /// Reads a word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Remedy, Self::Advance, Self::File, Self::Tell, Self::Send].into_iter().find(|kind| kind.as_str() == word)
+        let all = [Self::Remedy, Self::Advance, Self::File, Self::Tell, Self::Send, Self::Sync];
+        all.into_iter().find(|kind| kind.as_str() == word)
     }
 
     /// The name of such work about a problem or a remediation. There is one of it at a time.

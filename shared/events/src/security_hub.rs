@@ -58,8 +58,12 @@ wire! {
 wire! {
     struct Fields<'a> {
         control: Text<'a> = "ControlId",
+        problem: Text<'a> = "amend/problem",
     }
 }
+
+/// The start of the ids of findings that Amend imports itself.
+const OURS: &str = "amend/";
 
 wire! {
     struct Remediation<'a> {
@@ -91,6 +95,10 @@ pub(crate) fn read(raw: &str, path: &str, context: &Context, reader: &mut Reader
     let Some(id) = given(finding.id.as_ref()) else {
         return reader.unreadable(&join(path, "Id"), "this member is missing", None, raw);
     };
+    // Amend put it there itself, for what Defender says: it says nothing new.
+    if id.starts_with(OURS) && given(finding.fields.as_ref().and_then(|f| f.problem.as_ref())).is_some() {
+        return reader.set_aside("finding of Amend", "Amend imported it itself");
+    }
     let Some(compliance) = given(finding.compliance.as_ref().and_then(|c| c.status.as_ref())) else {
         let product = given(finding.product.as_ref()).unwrap_or("another product");
         return reader.set_aside(
@@ -115,7 +123,11 @@ pub(crate) fn read(raw: &str, path: &str, context: &Context, reader: &mut Reader
     let severity =
         label.map(|l| if l.eq_ignore_ascii_case("informational") { "low" } else { l }).and_then(Severity::parse);
     let advice = finding.remediation.as_ref().and_then(|r| r.recommendation.as_ref());
-    let control = control(&finding);
+    let control = control(
+        given(finding.compliance.as_ref().and_then(|c| c.control.as_ref())),
+        given(finding.fields.as_ref().and_then(|f| f.control.as_ref())),
+        given(finding.generator.as_ref()).unwrap_or_default(),
+    );
     let advice_parts = advice.map(|a| [given(a.text.as_ref()), given(a.url.as_ref())]);
     let said = Said {
         id,
@@ -219,13 +231,12 @@ impl Said<'_> {
 
 /// The control behind a finding: `S3.8`, or the last parts of the generator's id where no member
 /// names it (`cis-aws-foundations-benchmark/v/1.2.0/rule/1.3`).
-fn control(finding: &Finding<'_>) -> String {
-    let named = given(finding.compliance.as_ref().and_then(|c| c.control.as_ref()))
-        .or_else(|| given(finding.fields.as_ref().and_then(|f| f.control.as_ref())));
-    if let Some(control) = named {
+#[must_use]
+pub fn control(security_control: Option<&str>, product_control: Option<&str>, generator: &str) -> String {
+    if let Some(control) = security_control.or(product_control) {
         return control.to_owned();
     }
-    let generator = given(finding.generator.as_ref()).unwrap_or("unknown");
+    let generator = if generator.is_empty() { "unknown" } else { generator };
     let last = generator.rsplit('/').next().unwrap_or(generator);
     // `S3.8` names a control by itself; a bare number needs the standard before it.
     if last.starts_with(|c: char| c.is_ascii_alphabetic()) && last.contains('.') {
@@ -236,7 +247,8 @@ fn control(finding: &Finding<'_>) -> String {
 }
 
 /// `AwsS3Bucket` and `AWS::S3::Bucket` as the rest of Amend writes them: `s3.bucket`.
-pub(crate) fn resource_type(text: &str) -> Box<str> {
+#[must_use]
+pub fn resource_type(text: &str) -> Box<str> {
     if let Some(rest) = text.strip_prefix("AWS::") {
         return rest.replace("::", ".").to_ascii_lowercase().into();
     }

@@ -28,6 +28,7 @@ pub mod notices;
 pub mod people;
 pub mod remedy;
 pub mod rows;
+pub mod sync;
 pub mod system;
 pub mod tickets;
 pub mod unreadable;
@@ -143,6 +144,24 @@ pub enum PipelineError {
     NoTracker {
         /// Its name.
         name: String,
+    },
+    /// A system that a problem comes from did not answer, or refused.
+    #[error("{} is not told of {problem}", system.name())]
+    System {
+        /// The system.
+        system: amend_domain::sync::System,
+        /// The problem.
+        problem: String,
+        /// Why.
+        source: Box<amend_cloud::CallError>,
+    },
+    /// Defender holds several assignments of one assessment.
+    #[error("Defender has {count} governance assignments of `{assessment}`, and which of them counts is not known")]
+    Several {
+        /// The assessment.
+        assessment: String,
+        /// How many.
+        count: usize,
     },
     /// There is nobody who sends mail, or no address.
     #[error("the digest of {owner} is sent to nobody")]
@@ -260,7 +279,10 @@ impl PipelineError {
             Self::Damaged { .. } => WhatNow::Park,
             Self::Remedy(error) => error.what_now(),
             Self::Tracker(error) if error.may_pass() => WhatNow::Retry,
+            Self::System { source, .. } if source.may_pass() => WhatNow::Retry,
             Self::Tracker(_)
+            | Self::System { .. }
+            | Self::Several { .. }
             | Self::NoTracker { .. }
             | Self::NoMail { .. }
             | Self::NoMailer { .. }
@@ -305,6 +327,8 @@ impl PipelineError {
             Self::Ambiguous { .. } => "ambiguous",
             Self::Damaged { .. } => "store.damaged",
             Self::Tracker(_) => "tracker.not-told",
+            Self::System { source, .. } => source.code(),
+            Self::Several { .. } => "assignments.several",
             Self::NoTracker { .. } => "tracker.unknown",
             Self::NoMail { .. } | Self::NoMailer { .. } | Self::NoChannel { .. } => "notice.nobody",
             Self::Unwritten { .. } => "notice.unwritten",
@@ -346,6 +370,10 @@ impl PipelineError {
             ),
             Self::Remedy(error) => error.hint(),
             Self::Ambiguous { ids, .. } => Some(format!("name one of {}", ids.join(", "))),
+            Self::System { source, .. } if source.is_denied() => {
+                Some("`amend roles` shows what must be granted; then `amend work retry`".into())
+            }
+            Self::Several { .. } => Some("delete those that do not count there, then `amend work retry`".into()),
             Self::NoTracker { .. } => Some("put it back under `connect` in amend.yaml, then `amend work retry`".into()),
             Self::NoMail { .. } => Some("name a mail server under `notices.mail`, and who gets what nobody owns as `notices.orphans`".into()),
             Self::NoMailer { .. } => Some("name a mail server under `notices.mail`, then `amend work retry`".into()),
@@ -369,7 +397,7 @@ impl PipelineError {
             }
             Self::Unheard { why: Unheard::ObjectedTo, .. } => Some("`--withdraw` ends the objection".into()),
             Self::Unheard { .. } => None,
-            Self::Damaged { .. } | Self::Tracker(_) | Self::Unwritten { .. } => None,
+            Self::Damaged { .. } | Self::Tracker(_) | Self::System { .. } | Self::Unwritten { .. } => None,
         }
     }
 }

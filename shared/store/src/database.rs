@@ -1,9 +1,9 @@
 //! A database, its transactions, their values and rows: what SQLite and PostgreSQL have in common, so that
 //! every method of the port stands once.
 
-use std::{borrow::Cow, fmt::Write as _, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, fmt::Write as _, sync::Arc};
 
-use amend_domain::work::Stop;
+use amend_domain::{sync::System, work::Stop};
 use serde::Serialize;
 use sqlx::{Arguments, AssertSqlSafe, Encode, Type, postgres::PgRow, sqlite::SqliteRow};
 
@@ -15,6 +15,7 @@ pub struct Database {
     pub(crate) pools: Pools,
     keys: Keys,
     stop: Option<Arc<Stop>>,
+    systems: Arc<BTreeSet<System>>,
 }
 
 /// What is at a place.
@@ -49,7 +50,7 @@ impl Database {
             Place::File(path) => sqlite::open(path).await?,
             Place::Server(server) => Pools::Postgres { pool: postgres::open(server).await?, pooled: server.pooler },
         };
-        Ok(Self { pools, keys: Keys::default(), stop: None })
+        Ok(Self { pools, keys: Keys::default(), stop: None, systems: Arc::default() })
     }
 
     /// The same, with keys that remediations are sealed with.
@@ -62,6 +63,12 @@ impl Database {
     #[must_use]
     pub fn with_stop(self, stop: Stop) -> Self {
         Self { stop: Some(Arc::new(stop)), ..self }
+    }
+
+    /// The same, which queues what these systems are to be told.
+    #[must_use]
+    pub fn with_systems(self, systems: BTreeSet<System>) -> Self {
+        Self { systems: Arc::new(systems), ..self }
     }
 
     /// Whether a remediation may be kept: on a server others look into, only sealed.
@@ -117,7 +124,8 @@ impl Database {
     }
 
     fn tx(&self, doing: &'static str, on: On) -> Tx {
-        Tx { doing, on, keys: self.keys.clone(), stop: self.stop.clone() }
+        let (stop, systems) = (self.stop.clone(), Arc::clone(&self.systems));
+        Tx { doing, on, keys: self.keys.clone(), stop, systems }
     }
 
     /// Begins a transaction that sees one state of the store, and only reads.
@@ -140,6 +148,8 @@ pub(crate) struct Tx {
     pub(crate) keys: Keys,
     /// What stops everything, beside the switch.
     pub(crate) stop: Option<Arc<Stop>>,
+    /// The systems that are told what became of problems.
+    pub(crate) systems: Arc<BTreeSet<System>>,
 }
 
 pub(crate) enum On {

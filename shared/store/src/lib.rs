@@ -14,6 +14,7 @@ mod seal;
 mod sql;
 mod sqlite;
 mod store;
+mod sync;
 mod ticket;
 mod trail;
 mod work;
@@ -37,6 +38,7 @@ pub use database::{Database, Status};
 pub use notice::{Notices, Untold};
 pub use place::{Place, Server};
 pub use seal::Keys;
+pub use sync::Syncs;
 pub use ticket::Tickets;
 
 /// Who stops everything where the configuration does.

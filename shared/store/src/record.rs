@@ -9,6 +9,7 @@ use amend_domain::{
     audit::Entry,
     notice::{Notice, Whom},
     problem::{Closed, Place, State},
+    sync,
     work::WorkKind,
 };
 use jiff::Timestamp;
@@ -43,6 +44,8 @@ pub(crate) struct Batch {
     decisions: BTreeMap<(Key, String), (ProblemId, String)>,
     /// What people are told.
     news: Vec<(Whom, Notice)>,
+    /// Problems of which something changed that systems are told.
+    differs: BTreeSet<ProblemId>,
 }
 
 type Key = (TenantId, AssessmentId);
@@ -114,6 +117,7 @@ impl Batch {
             assessments: BTreeMap::new(),
             decisions: BTreeMap::new(),
             news: Vec::new(),
+            differs: BTreeSet::new(),
         }
     }
 
@@ -197,6 +201,9 @@ impl Batch {
         if problem.fix_begins().is_none() {
             self.unqueued.insert(problem.id.clone());
         }
+        if sync::differs(self.problems.get(&problem.id), &problem) {
+            self.differs.insert(problem.id.clone());
+        }
         if let Some(notice) = Notice::of(&problem, self.problems.get(&problem.id), self.now) {
             self.news.extend(notice.for_whom(&problem).map(|whom| (whom, notice.clone())));
         }
@@ -243,6 +250,7 @@ impl Batch {
         });
         work::put_all(tx, WorkKind::File, filed).await?;
         notice::add(tx, &self.news).await?;
+        crate::sync::queue(tx, self.differs.iter().filter_map(|id| self.problems.get(id)), self.now).await?;
         work::confirm(tx, &self.healthy, self.now).await
     }
 

@@ -3,7 +3,7 @@
 use crate::database::{Insert, Pick};
 
 /// The version of the schema below.
-pub(crate) const VERSION: i64 = 8;
+pub(crate) const VERSION: i64 = 9;
 
 /// What leads from each version to the next, from version 1.
 pub(crate) const MIGRATIONS: &[&[&str]] = &[
@@ -38,6 +38,7 @@ pub(crate) const MIGRATIONS: &[&[&str]] = &[
         "ALTER TABLE notices ADD COLUMN body TEXT",
         NOTICES_UNTOLD,
     ],
+    &[SYNCED],
 ];
 
 /// What brings the schema forward from a version; nothing, where that is a later one.
@@ -106,6 +107,9 @@ const NOTICES: &str = "CREATE TABLE notices (name TEXT NOT NULL PRIMARY KEY, at 
 
 const NOTICES_UNTOLD: &str = "CREATE INDEX notices_untold ON notices (whom) WHERE body IS NOT NULL";
 
+/// What systems were told of problems, and when it was last looked at what stands there.
+const SYNCED: &str = "CREATE TABLE synced (key TEXT NOT NULL PRIMARY KEY, at BIGINT NOT NULL, body TEXT NOT NULL)";
+
 const LOCAL_TICKETS: &str = "CREATE TABLE local_tickets (
     id TEXT NOT NULL PRIMARY KEY, number BIGINT NOT NULL UNIQUE, open BIGINT NOT NULL, body TEXT NOT NULL)";
 
@@ -170,6 +174,7 @@ pub(crate) const SCHEMA: &[&str] = &[
     LOCAL_TICKETS,
     NOTICES,
     NOTICES_UNTOLD,
+    SYNCED,
 ];
 
 /// Returns those that are new.
@@ -493,6 +498,21 @@ pub(crate) const GET_PROBLEM: &str = "SELECT body FROM problems WHERE id = $1 \
     AND tenant IN (SELECT tenant FROM decisions WHERE problem = $1)";
 
 pub(crate) const FORGET_NOTICES: &str = "DELETE FROM notices WHERE at < $1 AND body IS NULL";
+
+pub(crate) const GET_SYNCED: &str = "SELECT body FROM synced WHERE key = $1";
+
+pub(crate) const LIST_SYNCED: &str = "SELECT key, at, body FROM synced ORDER BY at DESC, key LIMIT $1";
+
+pub(crate) const PUT_SYNCED: &str = "INSERT INTO synced (key, at, body) VALUES ($1, $2, $3) \
+    ON CONFLICT (key) DO UPDATE SET at = excluded.at, body = excluded.body";
+
+pub(crate) const SYNCED_SINCE: &str = "SELECT key FROM synced WHERE at > $1";
+
+/// The problems of a setting on a resource, whosever they are.
+pub(crate) const PROBLEMS_OF_SETTING: &str = "SELECT body FROM problems WHERE resource = $1 AND setting = $2";
+
+/// The problems that are in a ticket.
+pub(crate) const MEMBERS_NOW: &str = "SELECT problem FROM ticket_members WHERE ticket = $1 AND body IS NOT NULL";
 
 /// What nobody is at waits for a person.
 pub(crate) const PARK_WORK: &str = "UPDATE work SET parked = $2, why = $3 WHERE key = $1 AND until = 0";

@@ -17,7 +17,7 @@ use crate::{
     body::{read, read_all, read_one, write},
     database::{Database, Row, Tx, values},
     postgres::Lock,
-    sql, trail, work,
+    sql, sync, trail, work,
 };
 
 /// So long what changed about a ticket is gathered, before its tracker is told of all of it.
@@ -183,6 +183,9 @@ impl Tickets for Database {
         put_told(&mut tx, ticket).await?;
         tx.run(sql::FORGET_MOVED, &values![ticket.id.as_str()]).await?;
         if let Some(what) = what {
+            if what != "ticket.commented" {
+                sync::queue_ticket(&mut tx, ticket.id.as_str(), now).await?;
+            }
             let entry = ticket.told.entry.as_ref();
             let detail = json!({
                 "tracker": ticket.tracker, "entry": entry.map(|entry| &entry.key),

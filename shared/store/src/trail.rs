@@ -112,6 +112,11 @@ pub(crate) fn said(was: &Problem, problem: &Problem, said: &Said, now: Timestamp
         Said::Announced(announced) => {
             json!({ "fix": announced.fix, "plan": announced.plan })
         }
+        Said::Assigned(assigned) => json!({
+            "owner": { "from": was.decision.owner.name, "to": problem.decision.owner.name },
+            "due": { "from": was.due, "to": problem.due },
+            "eta": assigned.eta, "why": assigned.why,
+        }),
         Said::Told(_) => json!({ "begins": problem.announced.as_ref().and_then(|announced| announced.begins) }),
         Said::Postponed(to, word) => json!({ "to": to, "why": word.why }),
         Said::Now(word) | Said::Objected(word) | Said::Withdrawn(word) => json!({ "why": word.why }),

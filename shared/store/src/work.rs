@@ -18,7 +18,7 @@ use crate::{
     database::{Row, Tx, Value, values},
     notice,
     postgres::Lock,
-    sql,
+    sql, sync,
 };
 
 /// What goes on comes before what has not begun.
@@ -152,7 +152,8 @@ pub(crate) async fn put_remediation(tx: &mut Tx, r: &Remediation) -> Result<(), 
     if done != 1 {
         return Err(StoreError::Overtaken { id: r.id.to_string() });
     }
-    notice::add_step(tx, r).await
+    notice::add_step(tx, r).await?;
+    sync::queue_step(tx, r).await
 }
 
 /// INVARIANT: whoever has lost the lease keeps nothing, and so writes nothing.

@@ -26,6 +26,7 @@ mod script;
 mod serve;
 mod stop;
 mod store;
+mod sync;
 mod tickets;
 mod unreadable;
 mod work;
@@ -71,6 +72,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
                 }
                 Command::Notices { out } => notices::run(out.as_deref(), &config, output).await,
                 Command::Connect { command } => connect::run(command, &config, output).await,
+                Command::Sync { command } => sync::run(command, &config, output).await,
                 Command::Sweep => work::sweep(&config, output).await,
                 Command::Tickets { command, all, limit } => tickets::run(command, all, limit, &config, output).await,
                 Command::Work { command } => work::run(command, &config, output).await,

@@ -53,6 +53,12 @@ pub fn run(arguments: &args::Roles, config: &Config, output: Output) -> Result<E
             let made = role_of_calls(&guard::calls(cloud), cloud, "guards", what).map_err(underived)?;
             steps.insert("guards".to_owned(), made);
         }
+        let told = config.systems.calls(cloud);
+        if !told.is_empty() {
+            let what = "Tells the systems that problems come from what became of them.";
+            let made = role_of_calls(&told, cloud, "sync", what).map_err(underived)?;
+            steps.insert("sync".to_owned(), made);
+        }
         for step in [Step::Read, Step::Write, Step::Undo] {
             if let Some(made) = role(&fixes, cloud, step).map_err(underived)? {
                 steps.insert(step.as_str().to_owned(), made);
@@ -80,6 +86,7 @@ pub fn run(arguments: &args::Roles, config: &Config, output: Output) -> Result<E
             output.heading(&match step.as_str() {
                 "facts" => format!("{kind}, to look facts up"),
                 "guards" => format!("{kind}, for the guards to look at what is there"),
+                "sync" => format!("{kind}, to tell the systems that problems come from what became of them"),
                 step => format!("{kind}, to {step} ({})", counted(many, "enabled fix")),
             });
             output.json(role)?;

@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
+use amend_cloud::Cloud;
 use amend_domain::notice::Whom;
-use amend_pipeline::{Config, Pipeline, PipelineError, accept::Retried, fixer::Fixer, notices::Herald, tickets::Desk};
+use amend_pipeline::{
+    Config, Pipeline, PipelineError, accept::Retried, fixer::Fixer, notices::Herald, sync::Syncer, tickets::Desk,
+};
 use amend_web::App;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::MissedTickBehavior};
 use tracing::{info, warn};
@@ -21,7 +24,8 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
         config.listen = format!("127.0.0.1:{port}");
     }
     let listener = listen(&config.listen).await?;
-    let clouds = setup::clouds(&config, output);
+    let all = setup::all_clouds(&config, output);
+    let clouds: Arc<dyn Cloud> = Arc::clone(&all) as Arc<dyn Cloud>;
     let pipeline = Arc::new(setup::pipeline_with(&config, &clouds, output).await?);
     let fixer = setup::fixer_with(&config, clouds, output).await?;
     for whom in unheard(&pipeline, &config) {
@@ -42,6 +46,9 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
     // While one waits for a service that does not answer, the other tells the rest.
     for _ in 0..HERALDS {
         workers.spawn(send(setup::herald(&config).await?, ended.clone()));
+    }
+    if !config.systems.in_use().is_empty() {
+        workers.spawn(sync(setup::syncer(&config, all, output).await?, ended.clone()));
     }
     let noting = tokio::spawn(note_each_minute(fixer, config.clone()));
     let served = serve_until_stopped(listener, pipeline, &config).await;
@@ -99,6 +106,11 @@ async fn fix(fixer: Fixer, ended: watch::Receiver<bool>) {
 /// Files what needs a ticket and tells trackers, until the service ends.
 pub(super) async fn file(desk: Desk, ended: watch::Receiver<bool>) {
     keep_at("work about tickets", LOOK, ended, || desk.work()).await;
+}
+
+/// Tells systems what became of the problems that come from them, until the service ends.
+async fn sync(syncer: Syncer, ended: watch::Receiver<bool>) {
+    keep_at("work with the systems that problems come from", LOOK, ended, || syncer.work()).await;
 }
 
 /// Sends notices that are due, until the service ends.

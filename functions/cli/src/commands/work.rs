@@ -1,5 +1,8 @@
 //! `amend sweep` and `amend work`: what is to be done next, and doing it.
 
+use std::sync::Arc;
+
+use amend_cloud::Cloud;
 use amend_domain::{
     exemption::Exemption,
     work::{After, Work},
@@ -17,7 +20,8 @@ use crate::{
 
 /// Runs `amend sweep`: decides what lacked facts, and does what is due.
 pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
-    let clouds = setup::clouds(config, output);
+    let all = setup::all_clouds(config, output);
+    let clouds: Arc<dyn Cloud> = Arc::clone(&all) as Arc<dyn Cloud>;
     let pipeline = setup::pipeline_with(config, &clouds, output).await?;
     let retried = pipeline.retry_undetermined().await?;
     let deaf = pipeline.deaf().await?;
@@ -34,10 +38,14 @@ pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
         *count = count.saturating_add(1);
     }
     let (desk, herald) = (setup::desk(config, output).await?, setup::herald(config).await?);
+    let syncer = setup::syncer(config, all, output).await?;
     loop {
         let told = match desk.work().await? {
             Some(told) => Some(told),
-            None => herald.work().await?,
+            None => match syncer.work().await? {
+                Some(told) => Some(told),
+                None => herald.work().await?,
+            },
         };
         let count = match told {
             Some((_, After::Parked { .. })) => &mut parked,

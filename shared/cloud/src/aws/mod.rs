@@ -7,6 +7,7 @@
 mod http;
 mod protocol;
 mod schema;
+pub mod security_hub;
 mod value;
 
 use std::{

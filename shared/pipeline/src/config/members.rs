@@ -392,6 +392,52 @@ static TICKETS: Shape = Shape {
     ],
 };
 
+static SYNC: Shape = Shape {
+    name: "sync",
+    fields: &[
+        may("defender", Kind::Map(&SYNC_DEFENDER), "Governance assignments of Defender for Cloud."),
+        may("security_hub", Kind::Map(&SYNC_HUB), "Findings of AWS Security Hub."),
+        may("scc", Kind::Map(&SYNC_SCC), "Findings of Security Command Center."),
+    ],
+};
+
+static SYNC_DEFENDER: Shape = Shape {
+    name: "sync with Defender",
+    fields: &[
+        may(
+            "authority",
+            Kind::Word(&["off", "defender", "amend"]),
+            "Whose owners and dates count: Defender's are taken over and never written; Amend's are written into its assignments, where those say nothing.",
+        ),
+        may(
+            "override",
+            Kind::Bool,
+            "Whether Amend also writes over what Defender's own rules assigned. What a person assigned stays in any case.",
+        ),
+    ],
+};
+
+static SYNC_HUB: Shape = Shape {
+    name: "sync with Security Hub",
+    fields: &[
+        may(
+            "findings",
+            Kind::Bool,
+            "Whether findings are told what became of them: `NOTIFIED` with a ticket, `RESOLVED` when it is set and read back, and a note.",
+        ),
+        may("import", Kind::Bool, "Whether what only Defender says of resources in AWS becomes a finding there."),
+    ],
+};
+
+static SYNC_SCC: Shape = Shape {
+    name: "sync with Security Command Center",
+    fields: &[may(
+        "marks",
+        Kind::Bool,
+        "Whether findings are marked with what became of them: `amend`, `amendticket`, …",
+    )],
+};
+
 /// The members of `amend.yaml`.
 pub(super) static FILE: Shape = Shape {
     name: "amend.yaml",
@@ -434,6 +480,7 @@ pub(super) static FILE: Shape = Shape {
         may("connect", Kind::Table(&Kind::Map(&CONNECTOR)), "Trackers of other makers, each by a name of its own."),
         may("tickets", Kind::Map(&TICKETS), "Where tickets go, and how many."),
         may("notices", Kind::Map(&NOTICES), "What people are told."),
+        may("sync", Kind::Map(&SYNC), "What the systems are told that problems come from."),
         may("store", Kind::Map(&STORE), "Where Amend remembers."),
         may(
             "source_of_truth",
@@ -500,6 +547,11 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("tickets.to", "local"),
     ("tickets.per_owner", "20"),
     ("tickets.per_rule", "200"),
+    ("sync.defender.authority", "off"),
+    ("sync.defender.override", "false"),
+    ("sync.security_hub.findings", "false"),
+    ("sync.security_hub.import", "false"),
+    ("sync.scc.marks", "false"),
     ("store.path", ".amend/amend.db"),
     ("store.url", "(none)"),
     ("store.keys", "(none)"),

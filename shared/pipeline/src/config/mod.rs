@@ -26,6 +26,7 @@ use crate::{
     PipelineError, fixer, guard,
     notices::Times,
     people::{People, Person, Right},
+    sync::{Authority, Systems},
     tickets::Routes,
 };
 
@@ -96,6 +97,8 @@ pub struct Config {
     pub routes: Routes,
     /// How many tickets are opened in a day.
     pub tickets: Budget,
+    /// What the systems are told that problems come from.
+    pub systems: Systems,
     /// Each option, with its value and where that comes from.
     pub options: Vec<ConfigOption>,
 }
@@ -149,6 +152,8 @@ pub fn load(
     config.channels = notices::channels(&mut reader);
     config.connectors = connectors::read(&mut reader);
     (config.routes, config.tickets) = connectors::routes(&mut reader, &config.connectors);
+    config.systems = systems(&mut reader);
+    config.systems.mails = config.mail.is_some() && config.notices.digest.is_some();
     config.store = store(&mut reader, folder);
     config.store_keys = keys(&mut reader);
     remediates_sealed(&config, &mut reader);
@@ -213,6 +218,7 @@ impl Config {
             connectors: Vec::new(),
             routes: Routes::default(),
             tickets: Budget::default(),
+            systems: Systems::default(),
             options: Vec::new(),
         }
     }
@@ -335,6 +341,27 @@ impl Config {
         self.event_subscriptions = reader.texts("event_grid.subscriptions").unwrap_or_default();
         self.cloud_event_origins = reader.texts("cloud_events.origins").unwrap_or_default();
     }
+}
+
+/// What the systems are told that problems come from.
+fn systems(reader: &mut Reader) -> Systems {
+    let word = reader.text("sync.defender.authority");
+    let mut overrides = false;
+    reader.flag("sync.defender.override", &mut overrides);
+    let defender = match word.as_deref() {
+        Some("defender") => Some(Authority::Defender),
+        Some("amend") => Some(Authority::Amend { overrides }),
+        _ => None,
+    };
+    if overrides && !matches!(defender, Some(Authority::Amend { .. })) {
+        let hint = "say `authority: amend`, or take it out";
+        reader.error_at("sync.defender.override", "nothing is overridden where Amend's word does not count", hint);
+    }
+    let mut systems = Systems { defender, ..Systems::default() };
+    reader.flag("sync.security_hub.findings", &mut systems.hub.findings);
+    reader.flag("sync.security_hub.import", &mut systems.hub.import);
+    reader.flag("sync.scc.marks", &mut systems.scc);
+    systems
 }
 
 /// Where the store is: a server, where one is named.

@@ -186,8 +186,7 @@ impl Herald {
 
     /// The address of an owner.
     fn address<'a>(&'a self, owner: &'a str) -> Option<&'a str> {
-        let is_address = |name: &&str| name.contains('@');
-        Some(owner).filter(is_address).or_else(|| self.owners.called(owner, None).filter(is_address))
+        self.owners.address(owner)
     }
 
     /// Sends a digest at once.

@@ -1,0 +1,164 @@
+//! `amend sync`: what the systems that problems come from were told, and what they would be told now.
+
+use amend_domain::{Problem, sync::System};
+use amend_pipeline::{
+    Config,
+    sync::{Authority, Step, Systems},
+};
+use amend_store::{Filter, Store as _, Syncs as _};
+use serde_json::{Value, json};
+
+use crate::{
+    args::{Format, SyncCommand},
+    failure::{Exit, Failure},
+    output::{Output, Tone, counted},
+    setup,
+};
+
+/// Runs the command.
+pub async fn run(command: Option<SyncCommand>, config: &Config, output: Output) -> Result<Exit, Failure> {
+    if config.systems.in_use().is_empty() {
+        let hint = "say which under `sync` in amend.yaml: docs/sync.md";
+        return Err(Failure::new("no system is told anything", None, Some(hint)));
+    }
+    match command {
+        None => list(config, output).await,
+        Some(SyncCommand::Plan { id, limit }) => plan(id.as_deref(), limit, config, output).await,
+    }
+}
+
+/// Whose word counts, and what each system is told.
+fn uses(systems: &Systems) -> Vec<(System, String)> {
+    let use_of = |system: System| match (system, systems.defender) {
+        (System::Defender, Some(Authority::Defender)) => "its owners and dates are taken over".to_owned(),
+        (System::Defender, Some(Authority::Amend { overrides: false })) => {
+            "owners, dates and tickets are written where it says nothing".to_owned()
+        }
+        (System::Defender, _) => "owners, dates and tickets are written, also over those of its rules".to_owned(),
+        (System::SecurityHub, _) => {
+            let parts = [
+                systems.hub.findings.then_some("findings are told what became of them"),
+                systems.hub.import.then_some("what only Defender says is imported"),
+            ];
+            parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+        }
+        (System::Scc, _) => "findings are marked with what became of them".to_owned(),
+    };
+    systems.in_use().into_iter().map(|system| (system, use_of(system))).collect()
+}
+
+async fn list(config: &Config, output: Output) -> Result<Exit, Failure> {
+    let store = setup::existing_store(config).await?;
+    let all = store.all_synced(1_000).await?;
+    if output.format() == Format::Json {
+        let systems: Vec<_> =
+            uses(&config.systems).iter().map(|(system, what)| json!({ "system": system, "what": what })).collect();
+        let told: Vec<_> = all
+            .iter()
+            .map(|(system, problem, at, synced)| {
+                json!({ "system": system, "problem": problem, "looked_at": at, "targets": synced.targets })
+            })
+            .collect();
+        output.json(&json!({ "systems": systems, "told": told }))?;
+        return Ok(Exit::Ok);
+    }
+    for (system, what) in uses(&config.systems) {
+        output.line(&format!("{}: {what}", system.name()));
+    }
+    let mut rows = Vec::new();
+    for (system, problem, at, synced) in &all {
+        for told in synced.targets.values() {
+            let values: Vec<String> =
+                told.values.iter().map(|(path, value)| format!("{path} {}", plain(value))).collect();
+            let (values, tone) = match &told.telling {
+                Some(_) => ("it is being told".to_owned(), Tone::Warn),
+                None => (values.join(", "), Tone::Plain),
+            };
+            rows.push(vec![
+                (system.as_str().to_owned(), Tone::Plain),
+                (problem.clone(), Tone::Plain),
+                (at.strftime("%Y-%m-%d %H:%M").to_string(), Tone::Dim),
+                (values, tone),
+            ]);
+        }
+    }
+    if rows.is_empty() {
+        output.say("nothing was told yet; `amend sync plan` shows what would be");
+        return Ok(Exit::Ok);
+    }
+    output.table(&[("system", 12, 12), ("problem", 28, 28), ("looked at (UTC)", 16, 16), ("told", 24, 90)], &rows);
+    Ok(Exit::Ok)
+}
+
+async fn plan(id: Option<&str>, limit: u32, config: &Config, output: Output) -> Result<Exit, Failure> {
+    let store = setup::existing_store(config).await?;
+    let problems = match id {
+        Some(id) => vec![super::date::one(&store, id).await?],
+        None => {
+            let filter = Filter { open: Some(true), backlog: Some(false), ..Filter::default() };
+            let systems = config.systems.in_use();
+            let known = |problem: &Problem| systems.iter().any(|system| system.knows(problem));
+            let all = store.problems(&filter).await?.into_iter().filter(known);
+            all.take(usize::try_from(limit).unwrap_or(usize::MAX)).collect()
+        }
+    };
+    let syncer = setup::syncer(config, setup::all_clouds(config, output), output).await?;
+    let progress = output.progress(problems.len(), "problems");
+    let (mut rows, mut steps) = (Vec::new(), 0_usize);
+    let mut shown = String::new();
+    for problem in &problems {
+        for step in syncer.preview(problem).await? {
+            steps = steps.saturating_add(1);
+            rows.push(json!({
+                "system": step.system, "problem": problem.id, "resource": problem.resource.id, "target": step.target,
+                "changes": step.changes, "taken_over": step.taken_over(),
+            }));
+            show(&mut shown, problem, &step, output);
+        }
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    if output.format() == Format::Json {
+        output.json(&rows)?;
+        return Ok(Exit::Ok);
+    }
+    shown.lines().for_each(|line| output.line(line));
+    output.note(&format!(
+        "{} looked at, {} to be told; nothing was written",
+        counted(problems.len(), "problem"),
+        steps
+    ));
+    Ok(Exit::Ok)
+}
+
+/// A step, with what it changes.
+fn show(text: &mut String, problem: &Problem, step: &Step, output: Output) {
+    use std::fmt::Write as _;
+    let what = crate::output::clean(&problem.title);
+    let _ = writeln!(text, "{}: {what}: {}", step.system.name(), crate::output::clean(&problem.resource.name));
+    let _ = writeln!(text, "  {}", output.toned(Tone::Dim, &step.target));
+    if let Some(assigned) = step.taken_over() {
+        let day = |at: jiff::Timestamp| at.strftime("%Y-%m-%d").to_string();
+        for (name, value) in [
+            ("owner", assigned.owner.as_deref().map(ToOwned::to_owned)),
+            ("due", assigned.due.map(day)),
+            ("eta", assigned.eta.map(day)),
+        ] {
+            if let Some(value) = value {
+                let _ = writeln!(text, "  {name} is taken over: {}", crate::output::clean(&value));
+            }
+        }
+    }
+    for change in &step.changes {
+        let _ = writeln!(text, "  {}: {} -> {}", change.path, plain(&change.from), plain(&change.to));
+    }
+}
+
+/// A value, as people write it.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => crate::output::clean(text),
+        value => crate::output::clean(&value.to_string()),
+    }
+}

@@ -1,0 +1,185 @@
+//! The systems that problems come from, and that are told what became of them: Defender for Cloud, AWS Security Hub,
+//! Security Command Center. Which of them know a problem, what of it they are told, and what they were told last.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    assessment::Source,
+    ids::{AssessmentId, ProblemId},
+    plan::{Remediation, State as Step},
+    problem::{Place, Problem, State},
+    resource::Cloud,
+};
+
+/// A system that is told what became of problems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum System {
+    /// Microsoft Defender for Cloud: governance assignments.
+    Defender,
+    /// AWS Security Hub: workflow and note of a finding, and findings of Defender's.
+    SecurityHub,
+    /// Google's Security Command Center: security marks.
+    Scc,
+}
+
+impl System {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Defender, Self::SecurityHub, Self::Scc];
+
+    /// Its word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Defender => "defender",
+            Self::SecurityHub => "security-hub",
+            Self::Scc => "scc",
+        }
+    }
+
+    /// What people call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Defender => "Defender for Cloud",
+            Self::SecurityHub => "Security Hub",
+            Self::Scc => "Security Command Center",
+        }
+    }
+
+    /// Its word, in the audit trail, for what it was told.
+    #[must_use]
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::Defender => "sync.defender",
+            Self::SecurityHub => "sync.security-hub",
+            Self::Scc => "sync.scc",
+        }
+    }
+
+    /// Reads a word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|system| system.as_str() == word)
+    }
+
+    /// The source whose findings it has.
+    #[must_use]
+    pub fn source(self) -> Source {
+        match self {
+            Self::Defender => Source::Defender,
+            Self::SecurityHub => Source::SecurityHub,
+            Self::Scc => Source::Scc,
+        }
+    }
+
+    /// Whether it may have something about a problem. Security Hub may about anything in AWS, whoever reported it.
+    #[must_use]
+    pub fn knows(self, problem: &Problem) -> bool {
+        match self {
+            Self::Defender | Self::Scc => self.findings(problem).next().is_some(),
+            Self::SecurityHub => problem.resource.cloud == Cloud::Aws,
+        }
+    }
+
+    /// What it says of a problem.
+    pub fn findings(self, problem: &Problem) -> impl Iterator<Item = &AssessmentId> {
+        let ours = move |finding: &Source| *finding == self.source();
+        problem.findings.iter().filter(move |(_, finding)| ours(&finding.source)).map(|(id, _)| id)
+    }
+
+    /// The name of what is done about a problem with it.
+    #[must_use]
+    pub fn subject(self, problem: &ProblemId) -> String {
+        format!("{}/{problem}", self.as_str())
+    }
+
+    /// The system and the id of the problem in such a name.
+    #[must_use]
+    pub fn of_subject(subject: &str) -> Option<(Self, &str)> {
+        let (system, problem) = subject.split_once('/')?;
+        Some((Self::parse(system)?, problem))
+    }
+}
+
+/// Whether something of a problem changed that systems are told of. What waits in the backlog is not begun with.
+#[must_use]
+pub fn differs(before: Option<&Problem>, now: &Problem) -> bool {
+    let told = |problem: &Problem| {
+        let findings: Vec<AssessmentId> = problem.findings.keys().cloned().collect();
+        let owner = problem.decision.owner.name.clone();
+        (problem.state, problem.place, problem.period, problem.due, problem.eta.clone(), owner, findings)
+    };
+    now.place != Place::Backlog && before.is_none_or(|before| told(before) != told(now))
+}
+
+/// Whether a step of a remediation is told: what is set, and what is so no more.
+#[must_use]
+pub fn is_told(r: &Remediation) -> bool {
+    matches!(r.state, Step::Set | Step::Healthy | Step::Undone | Step::Failed)
+}
+
+/// What a system was told of a problem.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Synced {
+    /// By what the system calls it: the id of an assessment or a finding.
+    #[serde(default)]
+    pub targets: BTreeMap<Box<str>, Told>,
+}
+
+/// Values, by where they stand there: `owner`, `additionalData.ticketLink`.
+pub type Values = BTreeMap<Box<str>, Value>;
+
+/// What one assessment or finding was told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// In which period of the problem.
+    #[serde(default)]
+    pub period: u32,
+    /// What it was told last, or what was read and taken over.
+    #[serde(default)]
+    pub values: Values,
+    /// What it is being told: whether it heard that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telling: Option<Values>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+}
+
+impl Told {
+    /// Whether a value that stands there is what it was told.
+    #[must_use]
+    pub fn is_ours(&self, path: &str, value: &Value) -> bool {
+        let one = |values: &Values| values.get(path).is_some_and(|told| same(told, value));
+        one(&self.values) || self.telling.as_ref().is_some_and(one)
+    }
+}
+
+/// Whether two values say the same: times do, however they are written.
+#[must_use]
+pub fn same(one: &Value, other: &Value) -> bool {
+    let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    one == other || time(one).zip(time(other)).is_some_and(|(one, other)| one == other)
+}
+
+/// One value that is changed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Changed {
+    /// Where it stands.
+    pub path: Box<str>,
+    /// What it was; null, where it was nothing.
+    pub from: Value,
+    /// What it is; null, where it is taken away.
+    pub to: Value,
+}
+
+/// Whether a problem is there.
+#[must_use]
+pub fn is_open(problem: &Problem) -> bool {
+    problem.state == State::Open
+}

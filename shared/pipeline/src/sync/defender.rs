@@ -1,0 +1,98 @@
+//! Defender for Cloud: owners and dates are taken over from its governance assignments, or written into them.
+
+use amend_cloud::governance;
+use amend_domain::{
+    assignment::{self, Found, Mails},
+    problem::FindingState,
+    resource::arm_account,
+    sync::{System, is_open},
+};
+use serde_json::Value;
+
+use super::{Act, Authority, Sight, Step, Syncer, failed};
+use crate::PipelineError;
+
+/// In the canonical id of an assessment, after what was assessed.
+const ASSESSMENTS: &str = "/providers/microsoft.security/assessments/";
+
+impl Syncer {
+    /// What is to be done about the assessments of a problem.
+    pub(super) async fn defender(&self, sight: &Sight<'_>) -> Result<Vec<Step>, PipelineError> {
+        let (problem, Some(authority)) = (sight.problem, self.systems.defender) else { return Ok(Vec::new()) };
+        let owner = problem.decision.owner.name.as_deref();
+        let mails = Mails {
+            owner: self.systems.mails,
+            manager: self.systems.mails
+                && owner.and_then(|owner| self.owners.manager(owner)).is_some_and(|manager| manager.contains('@')),
+        };
+        let address = owner.and_then(|owner| self.owners.address(owner));
+        let all = assignment::wanted(problem, address, sight.ticket.as_ref(), mails);
+        let mut steps = Vec::new();
+        for id in System::Defender.findings(problem) {
+            // Older exports name an assessment otherwise: nothing can be said of it there.
+            if !id.as_str().contains(ASSESSMENTS) || arm_account(id.as_str()).is_none() {
+                continue;
+            }
+            let told = sight.told(id.as_str());
+            let unhealthy = problem.findings.get(id).is_some_and(|finding| finding.state == FindingState::Unhealthy);
+            let wanted = if !is_open(problem) || !unhealthy {
+                if authority == Authority::Defender || told.values.is_empty() {
+                    continue;
+                }
+                // What is over is told no more than that its ticket is.
+                let mut over = told.values.clone();
+                over.extend(all.clone().into_iter().filter(|(path, _)| told.values.contains_key(path)));
+                over
+            } else {
+                all.clone()
+            };
+            let fails = |source| failed(System::Defender, problem, source);
+            let Some(found) = governance::list(&*self.clouds, id.as_str()).await.map_err(fails)? else { continue };
+            let found = match found.as_slice() {
+                [] => None,
+                [one] => Some(one),
+                // Which of them Defender goes by is not known.
+                several => {
+                    return Err(PipelineError::Several { assessment: id.to_string(), count: several.len() });
+                }
+            };
+            let nothing = Value::Null;
+            let properties = found.map(|one| one.get("properties").unwrap_or(&nothing));
+            let step = match authority {
+                Authority::Defender => properties.and_then(|properties| {
+                    let values = assignment::taken_over(properties);
+                    let known = told.period == problem.period && told.values == values;
+                    let act = Act::TakeOver(assignment::assigned(properties));
+                    (!known).then(|| (Vec::new(), values, act))
+                }),
+                Authority::Amend { overrides } => {
+                    let found_there = found
+                        .zip(properties)
+                        .map(|(one, properties)| Found { properties, by_machine: by_machine(one) });
+                    assignment::fill(found_there, &told, &wanted, overrides).map(|fill| {
+                        let theirs = found.and_then(|one| one.get("name")).and_then(Value::as_str);
+                        let name = theirs.map_or_else(|| assignment::key(id), ToOwned::to_owned);
+                        (fill.changes, fill.values, Act::Assign { name, properties: fill.properties })
+                    })
+                }
+            };
+            let target = id.as_str().into();
+            steps.extend(step.map(|(changes, values, act)| Step {
+                system: System::Defender,
+                target,
+                changes,
+                values,
+                act,
+            }));
+        }
+        Ok(steps)
+    }
+}
+
+/// Whether a machine wrote an assignment last, as Azure says. Where it says nothing, a person may have.
+///
+/// Source: <https://learn.microsoft.com/rest/api/defenderforcloud/governance-assignments/get#createdbytype>.
+fn by_machine(assignment: &Value) -> bool {
+    let kind = assignment.get("systemData").and_then(|data| data.get("lastModifiedByType")).and_then(Value::as_str);
+    kind.is_some_and(|kind| ["Application", "ManagedIdentity", "Key"].contains(&kind))
+}

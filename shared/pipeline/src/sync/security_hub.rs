@@ -1,0 +1,290 @@
+//! AWS Security Hub: workflow and note of the findings about a problem, and a finding of Amend's own where only Defender
+//! speaks of it. `NOTIFIED` says that somebody has a ticket, `RESOLVED` that Amend set it and read it back. What is
+//! suppressed is let be, and so is whatever a person said there.
+
+use amend_cloud::{
+    CallError, Place,
+    aws::security_hub::{AMEND, Finding, Import, OURS, SecurityHub},
+};
+use amend_domain::{
+    Problem, RecommendationKey, Severity, Source,
+    plan::State as Step_,
+    problem::{Closed, State},
+    sync::{Changed, System, Values, is_open},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::{Act, Sight, Step, Syncer, failed};
+use crate::PipelineError;
+
+const NEW: &str = "NEW";
+const NOTIFIED: &str = "NOTIFIED";
+const RESOLVED: &str = "RESOLVED";
+const SUPPRESSED: &str = "SUPPRESSED";
+
+/// The most characters of a note, a title and a description.
+/// <https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-format-syntax.html>
+const NOTE: usize = 512;
+const TITLE: usize = 256;
+const DESCRIPTION: usize = 1_024;
+
+/// Security Hub drops what was not brought up to date for 90 days.
+const REFRESHED: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// A finding of Amend's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ours {
+    id: String,
+    generator: String,
+    title: String,
+    description: String,
+    severity: &'static str,
+    resource: String,
+    kind: &'static str,
+    created: Timestamp,
+    passed: bool,
+    archived: bool,
+    link: Option<String>,
+    fields: Vec<(&'static str, String)>,
+}
+
+impl Ours {
+    pub(super) fn import(&self, now: Timestamp) -> Import<'_> {
+        Import {
+            id: &self.id,
+            generator: &self.generator,
+            title: &self.title,
+            description: &self.description,
+            severity: self.severity,
+            resource: &self.resource,
+            kind: self.kind,
+            created: self.created,
+            updated: now,
+            passed: self.passed,
+            archived: self.archived,
+            advice: self.link.is_some().then_some("See the recommendation in Defender for Cloud."),
+            link: self.link.as_deref(),
+            fields: self.fields.clone(),
+        }
+    }
+}
+
+impl Syncer {
+    /// Security Hub where the resource of a problem is.
+    pub(super) async fn hub_of(&self, problem: &Problem) -> Result<SecurityHub, CallError> {
+        let resource = &problem.resource;
+        let place =
+            Place { account: resource.account.clone(), region: Some(region(problem).into()), ..Place::default() };
+        self.clouds.aws.security_hub(&place).await
+    }
+
+    /// What is to be done about the findings of a problem.
+    pub(super) async fn security_hub(&self, sight: &Sight<'_>) -> Result<Vec<Step>, PipelineError> {
+        let problem = sight.problem;
+        // What is over, and was never told, is none of its business.
+        if !is_open(problem) && sight.synced.targets.is_empty() && sight.set_by().is_none() {
+            return Ok(Vec::new());
+        }
+        let found = async { self.hub_of(problem).await?.findings(problem.resource.id.as_str()).await };
+        let fails = |source| failed(System::SecurityHub, problem, source);
+        // Where it is off, there is nobody to tell.
+        let Some(found) = found.await.map_err(fails)? else { return Ok(Vec::new()) };
+        let theirs: Vec<&Finding> = found.iter().filter(|one| !one.is_ours && self.is_about(problem, one)).collect();
+        let mut steps = Vec::new();
+        if self.systems.hub.findings {
+            steps.extend(theirs.iter().filter_map(|finding| update(sight, finding)));
+        }
+        if self.systems.hub.import {
+            steps.extend(self.import(sight, theirs.is_empty()).await?);
+        }
+        Ok(steps)
+    }
+
+    /// Whether a finding is about the setting of a problem.
+    fn is_about(&self, problem: &Problem, finding: &Finding) -> bool {
+        let control = amend_events::security_hub::control(
+            finding.control.as_deref(),
+            finding.product_control.as_deref(),
+            &finding.generator,
+        );
+        let key = RecommendationKey::new("securityhub", &control);
+        self.settings.of(&key) == problem.setting || problem.findings.values().any(|one| one.key == key)
+    }
+
+    /// The finding of Amend's own, where only Defender speaks of a problem; one that is there is brought up to date.
+    async fn import(&self, sight: &Sight<'_>, alone: bool) -> Result<Option<Step>, PipelineError> {
+        let problem = sight.problem;
+        let id = format!("{OURS}{}", problem.id);
+        let told = sight.told(&id);
+        let imported = told.values.get("record").is_some_and(|record| record == "ACTIVE");
+        let mut spoken = problem.findings.values().filter(|finding| finding.source == Source::Defender);
+        let Some(finding) = spoken.next() else { return Ok(None) };
+        let key = &finding.key;
+        let wanted = alone && is_open(problem);
+        if !wanted && !imported {
+            return Ok(None);
+        }
+        let decisions = self.store.decisions(problem.id.as_str()).await?;
+        let link = decisions.iter().find_map(|one| one.assessment.link.as_deref());
+        let link = link.map(|link| if link.contains("://") { link.to_owned() } else { format!("https://{link}") });
+        let ours = Ours {
+            id: id.clone(),
+            generator: key.to_string(),
+            title: cut(&problem.title, TITLE),
+            description: cut(&format!("Defender for Cloud: {}", problem.title), DESCRIPTION),
+            severity: label(problem),
+            resource: problem.resource.id.to_string(),
+            kind: kind(problem),
+            created: finding.since.unwrap_or(problem.opened),
+            passed: problem.state == State::Closed(Closed::Healthy),
+            archived: !alone || matches!(problem.state, State::Closed(how) if how != Closed::Healthy),
+            link,
+            fields: vec![
+                ("amend/problem", problem.id.to_string()),
+                ("amend/recommendation", key.to_string()),
+                ("amend/rule", problem.decision.rule.as_ref().map_or_else(String::new, ToString::to_string)),
+            ],
+        };
+        let values: Values = [
+            ("compliance", if ours.passed { "PASSED" } else { "FAILED" }),
+            ("record", if ours.archived { "ARCHIVED" } else { "ACTIVE" }),
+            ("severity", ours.severity),
+            ("title", &ours.title),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.into(), Value::from(value)))
+        .collect();
+        let fresh = told.at.is_some_and(|at| sight.now.duration_since(at) < REFRESHED);
+        if told.telling.is_none() && told.values == values && (fresh || !is_open(problem)) {
+            return Ok(None);
+        }
+        let changes = values.iter().filter_map(|(name, to)| {
+            let from = told.values.get(name).cloned().unwrap_or(Value::Null);
+            (from != *to).then(|| Changed { path: name.clone(), from, to: to.clone() })
+        });
+        let changes = changes.collect();
+        let act = Act::Import(Box::new(ours));
+        Ok(Some(Step { system: System::SecurityHub, target: id.into(), changes, values, act }))
+    }
+}
+
+/// What a finding is told that is not so there.
+fn update(sight: &Sight<'_>, finding: &Finding) -> Option<Step> {
+    // Who suppressed it wants to hear no more of it.
+    if finding.workflow == SUPPRESSED {
+        return None;
+    }
+    let target: Box<str> = format!("{}|{}", finding.product, finding.id).into();
+    let told = sight.told(&target);
+    let workflow = workflow(sight, finding, &target).filter(|workflow| *workflow != finding.workflow);
+    let old = finding.note.as_ref();
+    let note = note(sight).filter(|text| old.is_none_or(|(was, by)| by == AMEND && was != text));
+    let mut values = told.values.clone();
+    if told.period != sight.problem.period {
+        // Security Hub makes it new by itself where it is there again: what it was told before counts no more.
+        values.remove("workflow");
+    }
+    let mut changes = Vec::new();
+    let mut change = |name: &str, from: Value, to: Option<&str>| {
+        if let Some(to) = to {
+            values.insert(name.into(), to.into());
+            changes.push(Changed { path: name.into(), from, to: to.into() });
+        }
+    };
+    change("workflow", finding.workflow.as_str().into(), workflow);
+    change("note", old.map_or(Value::Null, |(was, _)| was.as_str().into()), note.as_deref());
+    let act = Act::Update { finding: Box::new(finding.clone()), workflow: workflow.map(Into::into), note };
+    (!changes.is_empty()).then_some(Step { system: System::SecurityHub, target, changes, values, act })
+}
+
+/// Which workflow a finding is to have; nothing, where what it has is right, or somebody else's.
+fn workflow(sight: &Sight<'_>, finding: &Finding, target: &str) -> Option<&'static str> {
+    let told = sight.told(target);
+    let ours = |status: &str| told.is_ours("workflow", &status.into());
+    let has_ticket = sight.ticket.as_ref().is_some_and(|entry| entry.open);
+    if sight.set_by().is_some() {
+        return Some(RESOLVED);
+    }
+    // Whether it is set is not known: a person looks.
+    if !is_open(sight.problem) || sight.last.as_ref().is_some_and(|r| r.state == Step_::Parked) {
+        return None;
+    }
+    match finding.workflow.as_str() {
+        RESOLVED if ours(RESOLVED) => Some(if has_ticket { NOTIFIED } else { NEW }),
+        // Who set it back to new in the same period meant that.
+        NEW if has_ticket && !(ours(NOTIFIED) && told.period == sight.problem.period) => Some(NOTIFIED),
+        _ => None,
+    }
+}
+
+/// What the note of a finding says; nothing, where there is nothing to say.
+fn note(sight: &Sight<'_>) -> Option<String> {
+    let problem = sight.problem;
+    let text = match (sight.set_by(), &sight.ticket) {
+        (Some(r), _) => format!("Set by Amend with {} and read back; remediation {}.", r.plan.fix, r.id),
+        (None, Some(entry)) if is_open(problem) => {
+            let due = problem.due.map(|due| format!(" Due {}.", due.strftime("%Y-%m-%d"))).unwrap_or_default();
+            let owner =
+                problem.decision.owner.name.as_deref().map(|owner| format!(" Owner {owner}.")).unwrap_or_default();
+            let link = entry.url.as_deref().map(|url| format!(" {url}")).unwrap_or_default();
+            format!("Ticket {}.{owner}{due}{link}", entry.key)
+        }
+        _ => return None,
+    };
+    Some(cut(&text, NOTE))
+}
+
+/// Where the findings about a resource are.
+fn region(problem: &Problem) -> &str {
+    let id = problem.resource.id.as_str();
+    let mut parts = id.split(':');
+    let partition = parts.nth(1).unwrap_or_default();
+    let named = problem.resource.region.as_deref().or_else(|| parts.nth(1));
+    let whole = match partition {
+        "aws-cn" => "cn-north-1",
+        "aws-us-gov" => "us-gov-west-1",
+        _ => "us-east-1",
+    };
+    // What is in no region is looked after there.
+    named.filter(|region| !region.is_empty() && !region.eq_ignore_ascii_case("global")).unwrap_or(whole)
+}
+
+fn label(problem: &Problem) -> &'static str {
+    match problem.severity {
+        Some(Severity::Critical) => "CRITICAL",
+        Some(Severity::High) => "HIGH",
+        Some(Severity::Medium) | None => "MEDIUM",
+        Some(Severity::Low) => "LOW",
+    }
+}
+
+/// What Security Hub calls a type of resource, where Amend writes it otherwise.
+/// <https://docs.aws.amazon.com/securityhub/latest/userguide/asff-resources.html>
+const KINDS: [&str; 14] = [
+    "AwsAccount",
+    "AwsCloudTrailTrail",
+    "AwsEc2Instance",
+    "AwsEc2SecurityGroup",
+    "AwsEc2Volume",
+    "AwsEc2Vpc",
+    "AwsEcrRepository",
+    "AwsIamUser",
+    "AwsKmsKey",
+    "AwsLambdaFunction",
+    "AwsRdsDbInstance",
+    "AwsS3Bucket",
+    "AwsSnsTopic",
+    "AwsSqsQueue",
+];
+
+fn kind(problem: &Problem) -> &'static str {
+    let ours = problem.resource.kind.as_deref().unwrap_or_default();
+    let known = KINDS.into_iter().find(|kind| *amend_events::security_hub::resource_type(kind) == *ours);
+    known.unwrap_or("Other")
+}
+
+/// The start of a text.
+fn cut(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}

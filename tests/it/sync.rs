@@ -1,0 +1,776 @@
+//! What the systems are told that problems come from: Defender's assignments, findings of Security Hub and of Security
+//! Command Center. What is read there first decides; what a person wrote there stays.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use amend_connect::{Local, Tracker};
+use amend_domain::{
+    Cloud, Problem, assignment,
+    owners::Mapped,
+    owners::Owners,
+    said::{Eta, Moved, Said, end_of},
+    sync::System,
+    work::{After, Stop},
+};
+use amend_events::Form;
+use amend_pipeline::{
+    remedy::Next,
+    sync::{Authority, Hub, Syncer, Systems},
+    tickets::{Desk, Routes},
+};
+use amend_store::{Filter, Store as _, Syncs as _, Tickets};
+use amend_tests::{
+    clouds::Served,
+    harness::{self, CountedIds, Export, catalogue, moment},
+    subject::{Subject, all_clouds},
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::work::{KEY, report};
+
+const RULES: &str = "version: 1\nrules: [{ id: all, priority: 1, owner: a@example.org, due: 7d, grace: until_due }]";
+const TICKETS: &str = "version: 1\nrules: [{ id: all, priority: 1, owner: a@example.org, due: 7d, ticket: true }]";
+
+const AMEND: Systems = Systems {
+    defender: Some(Authority::Amend { overrides: false }),
+    hub: Hub { findings: false, import: false },
+    scc: false,
+    mails: false,
+};
+
+/// A pipeline, and whoever tells systems what becomes of its problems.
+struct Bench {
+    inner: harness::Bench,
+    syncer: Syncer,
+    desk: Desk,
+}
+
+async fn bench_in(cloud: Cloud, rules: &str, systems: Systems, owners: Owners) -> Bench {
+    let inner = harness::bench_telling(rules, owners.clone(), systems.in_use()).await;
+    let served = amend_tests::subject::served(cloud);
+    let syncer = syncer(&inner, cloud, systems, owners, served);
+    let store = Arc::new(inner.store.clone());
+    let tickets: Arc<dyn Tickets> = store.clone();
+    let local: Arc<dyn Tracker> = Arc::new(Local::new(tickets.clone()));
+    let trackers = BTreeMap::from([("local".to_owned(), local)]);
+    let desk = Desk::new(store, tickets, trackers, catalogue(), inner.clock.clone(), &CountedIds::default());
+    Bench { syncer, desk: desk.with_routes(Routes::default()), inner }
+}
+
+fn syncer(inner: &harness::Bench, cloud: Cloud, systems: Systems, owners: Owners, served: &Served) -> Syncer {
+    let store = Arc::new(inner.store.clone());
+    let settings = catalogue().settings().expect("settings without mistakes");
+    let (clouds, ids) = (all_clouds(cloud, served), CountedIds::default());
+    let syncer = Syncer::new(store.clone(), store, clouds, systems, settings, inner.clock.clone(), &ids);
+    syncer.with_owners(Arc::new(owners))
+}
+
+async fn azure(rules: &str, systems: Systems) -> Bench {
+    bench_in(Cloud::Azure, rules, systems, Owners::default()).await
+}
+
+impl Bench {
+    /// Does all that is due with tickets, then with systems.
+    async fn work(&self) -> Vec<After> {
+        while self.desk.work().await.expect("the store answers").is_some() {}
+        self.sync().await
+    }
+
+    async fn sync(&self) -> Vec<After> {
+        let mut done = Vec::new();
+        while let Some((_, after)) = self.syncer.work().await.expect("the store answers") {
+            done.push(after);
+            assert!(done.len() < 100, "work does not end");
+        }
+        done
+    }
+
+    async fn problem(&self) -> Problem {
+        self.inner.store.problems(&Filter::default()).await.expect("listed").remove(0)
+    }
+
+    async fn hear(&self, said: Said) {
+        let problem = self.problem().await;
+        let heard = self.inner.store.hear(problem.id.as_str(), &said, self.now()).await;
+        heard.expect("kept").expect("known").expect("heard");
+    }
+
+    fn now(&self) -> Timestamp {
+        use amend_domain::ports::Clock as _;
+        self.inner.clock.now()
+    }
+
+    async fn report(&self, subject: &Subject, code: &str, changed: &str) {
+        self.inner.accept(Form::Plain, &report(subject, code, changed).text()).await;
+    }
+
+    /// What stands in the trail about what a system was told.
+    async fn trail(&self, system: System) -> Vec<Value> {
+        let records = self.inner.store.audit(0, 1_000).await.expect("read");
+        let told = records.into_iter().filter(|record| &*record.entry.what == system.told());
+        told.map(|record| record.entry.detail).collect()
+    }
+}
+
+fn assignments(subject: &Subject) -> String {
+    format!("{}/providers/Microsoft.Security/assessments/{KEY}/governanceAssignments", subject.resource)
+}
+
+/// Somebody else assigns it, in Defender.
+fn assign(subject: &Subject, name: &str, properties: &Value, by: Option<&str>) {
+    let merge = json!({ "properties": properties, "systemData": by.map(|by| json!({ "lastModifiedByType": by })) });
+    let id = format!("{}/{name}", assignments(subject));
+    Served::azure().ask(&json!({ "do": "change", "resource": id, "merge": merge }));
+}
+
+/// The assignments that stand there.
+fn standing(subject: &Subject) -> Vec<(String, Value)> {
+    let all = Served::azure().ask(&json!({ "do": "state", "resource": subject.resource }));
+    let all = all.as_object().expect("resources").iter();
+    let ours = all.filter(|(id, _)| id.to_lowercase().contains("/governanceassignments/"));
+    ours.map(|(id, body)| (id.rsplit('/').next().expect("a name").to_owned(), body["properties"].clone())).collect()
+}
+
+/// How often assignments were written.
+fn writes(subject: &Subject) -> usize {
+    let path = format!("(?i){}.*governanceAssignments/", subject.resource.rsplit('/').next().expect("a name"));
+    let seen = Served::azure().ask(&json!({ "do": "requests", "path": path, "after": 0 }));
+    let all = seen["requests"].as_array().expect("requests");
+    all.iter().filter(|one| one["method"] == "PUT").count()
+}
+
+fn storage() -> Subject {
+    Subject::make("azure.storage.secure-transfer", "bad")
+}
+
+#[tokio::test]
+async fn an_owner_and_a_date_are_written_where_defender_has_none() {
+    let subject = storage();
+    let bench = azure(RULES, AMEND).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    assert_eq!(bench.work().await, [After::Done]);
+    let id = bench.problem().await.decided_by.clone();
+    let expected =
+        json!({ "isGracePeriod": true, "owner": "a@example.org", "remediationDueDate": "2026-11-27T12:00:00Z" });
+    assert_eq!(standing(&subject), [(assignment::key(&id), expected)]);
+    let trail = bench.trail(System::Defender).await;
+    assert_eq!(trail.len(), 1);
+    assert_eq!(trail[0]["changes"][1], json!({ "path": "owner", "from": null, "to": "a@example.org" }));
+    // The same again is no news, and a day later it stands there yet.
+    bench.report(&subject, "Unhealthy", "2026-11-19T07:00:00Z").await;
+    assert_eq!(bench.work().await, []);
+    bench.inner.clock.set("2026-11-21T12:00:01Z");
+    assert_eq!((bench.work().await, writes(&subject)), (vec![After::Done], 1));
+    // What people say here is said there; what they take back, too.
+    let by: Box<str> = "a@example.org".into();
+    let on = end_of("2026-11-25".parse().expect("a day")).expect("it ends");
+    bench.hear(Said::Eta(Eta { on, by: by.clone(), at: bench.now(), why: Some("after the release".into()) })).await;
+    let due = moment("2026-12-24T23:59:59Z");
+    bench.hear(Said::Due(due, Moved { from: None, by: by.clone(), at: bench.now(), why: "frozen".into() })).await;
+    bench.work().await;
+    let (_, stands) = standing(&subject).remove(0);
+    assert_eq!(stands["remediationDueDate"], "2026-12-24T23:59:59Z");
+    assert_eq!(
+        stands["remediationEta"],
+        json!({ "eta": "2026-11-25T23:59:59Z", "justification": "after the release" })
+    );
+    bench.hear(Said::NoEta { by }).await;
+    bench.work().await;
+    let (_, stands) = standing(&subject).remove(0);
+    assert_eq!((stands.get("remediationEta"), writes(&subject)), (None, 3));
+    assert_eq!(bench.trail(System::Defender).await.len(), 3);
+    assert_eq!(Served::azure().ask(&json!({ "do": "wrong" })), json!([]));
+}
+
+const RULE_KEY: &str = "41fb92a5-43dc-4c00-a969-469c16cef7a7";
+
+#[tokio::test]
+async fn what_defender_assigns_is_taken_over_and_never_written() {
+    let subject = storage();
+    let systems = Systems { defender: Some(Authority::Defender), ..AMEND };
+    let bench = azure(RULES, systems).await;
+    let properties = json!({
+        "owner": "Nora@Contoso.example", "remediationDueDate": "2026-12-04T13:00:00.0000000Z", "isGracePeriod": true,
+        "remediationEta": { "eta": "2026-12-02T13:00:00Z", "justification": "after the freeze" },
+    });
+    assign(&subject, RULE_KEY, &properties, None);
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.work().await;
+    let problem = bench.problem().await;
+    let owner = &problem.decision.owner;
+    assert_eq!((owner.name.as_deref(), &*owner.from), (Some("Nora@Contoso.example"), "assigned in Defender for Cloud"));
+    assert_eq!(problem.due, Some(moment("2026-12-04T13:00:00Z")));
+    assert_eq!(
+        problem.moved.as_ref().map(|moved| (moved.from, &*moved.by)),
+        Some((Some(moment("2026-11-27T12:00:00Z")), "Defender for Cloud"))
+    );
+    let eta = problem.eta.as_ref().expect("there is one");
+    assert_eq!((eta.on, eta.why.as_deref()), (moment("2026-12-02T13:00:00Z"), Some("after the freeze")));
+    // Another event says nothing of owners: what was taken over stays.
+    bench.report(&subject, "Unhealthy", "2026-11-19T07:00:00Z").await;
+    assert_eq!((bench.work().await, bench.problem().await.decision.owner), (vec![], problem.decision.owner.clone()));
+    // What is said here stands until Defender says something else.
+    let due = moment("2026-12-10T23:59:59Z");
+    bench.hear(Said::Due(due, Moved { from: None, by: "eve".into(), at: bench.now(), why: "x".into() })).await;
+    bench.work().await;
+    bench.inner.clock.set("2026-11-21T12:00:01Z");
+    assert_eq!((bench.work().await, bench.problem().await.due), (vec![After::Done], Some(due)));
+    assign(&subject, RULE_KEY, &json!({ "remediationDueDate": "2026-12-06T13:00:00Z" }), None);
+    bench.inner.clock.set("2026-11-22T12:00:02Z");
+    bench.work().await;
+    assert_eq!(bench.problem().await.due, Some(moment("2026-12-06T13:00:00Z")));
+    // It went away, and comes back: what stands there counts again.
+    bench.report(&subject, "Healthy", "2026-11-22T13:00:00Z").await;
+    bench.report(&subject, "Unhealthy", "2026-11-22T14:00:00Z").await;
+    assert_eq!(bench.problem().await.decision.owner.name.as_deref(), Some("a@example.org"));
+    bench.work().await;
+    let problem = bench.problem().await;
+    let due = Some(moment("2026-12-06T13:00:00Z"));
+    assert_eq!((problem.period, problem.due, problem.assigned.as_deref()), (2, due, Some("Nora@Contoso.example")));
+    let records = bench.inner.store.audit(0, 100).await.expect("read");
+    let assigned: Vec<_> = records.iter().filter(|record| &*record.entry.what == "problem.assigned").collect();
+    assert_eq!((assigned.len(), &*assigned[0].entry.who), (3, "Defender for Cloud"));
+    let owner = json!({ "from": "a@example.org", "to": "Nora@Contoso.example" });
+    assert_eq!(assigned[0].entry.detail["owner"], owner);
+    assert_eq!((writes(&subject), bench.trail(System::Defender).await.len()), (0, 0));
+}
+
+/// Whose value it is decides, for each value by itself.
+#[tokio::test]
+async fn gaps_are_filled_and_what_others_wrote_stays() {
+    let theirs = json!({ "owner": "rule@example.org", "remediationDueDate": "2026-12-31T00:00:00Z" });
+    let overriding = Systems { defender: Some(Authority::Amend { overrides: true }), ..AMEND };
+    for (name, systems, by, owner) in [
+        ("gaps alone", AMEND, Some("ManagedIdentity"), "rule@example.org"),
+        ("a rule of Defender's is overridden", overriding, Some("Application"), "a@example.org"),
+        ("a person is not", overriding, Some("User"), "rule@example.org"),
+        ("nor whoever may be one", overriding, None, "rule@example.org"),
+    ] {
+        let subject = storage();
+        assign(&subject, RULE_KEY, &theirs, by);
+        let bench = azure(RULES, systems).await;
+        bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+        bench.work().await;
+        let due = if owner == "a@example.org" { "2026-11-27T12:00:00Z" } else { "2026-12-31T00:00:00Z" };
+        let expected = json!({ "isGracePeriod": true, "owner": owner, "remediationDueDate": due });
+        let stands = standing(&subject);
+        assert_eq!(stands.len(), 1, "{name}");
+        assert_eq!((stands[0].0.as_str(), moments(&stands[0].1)), (RULE_KEY, moments(&expected)), "{name}");
+        // What Amend wrote, and somebody changed since, is theirs; what it did not, is not given up.
+        assign(&subject, RULE_KEY, &json!({ "isGracePeriod": false, "owner": "eve@example.org" }), Some("User"));
+        bench.inner.clock.set("2026-11-22T12:00:00Z");
+        bench.work().await;
+        let (_, stands) = standing(&subject).remove(0);
+        assert_eq!((&stands["owner"], &stands["isGracePeriod"]), (&json!("eve@example.org"), &json!(false)), "{name}");
+        assert_eq!(writes(&subject), 1, "{name}");
+    }
+}
+
+/// With times as they are meant, not as they are written.
+fn moments(value: &Value) -> Value {
+    let mut value = value.clone();
+    let due = value["remediationDueDate"].as_str().expect("a date").parse::<Timestamp>().expect("a date");
+    value["remediationDueDate"] = due.to_string().into();
+    value
+}
+
+#[tokio::test]
+async fn tickets_are_named_and_mails_switched_off_where_amend_sends_its_own() {
+    let subject = storage();
+    let owners = Owners::new(
+        vec![Mapped {
+            name: Some("team-a".to_owned().into()),
+            owner: Some("a@example.org".into()),
+            manager: Some("boss@example.org".into()),
+            account: None,
+        }],
+        "owners.csv",
+    );
+    let rules = TICKETS.replace("a@example.org", "team-a");
+    let bench = bench_in(Cloud::Azure, &rules, Systems { mails: true, ..AMEND }, owners).await;
+    assign(
+        &subject,
+        RULE_KEY,
+        &json!({
+            "remediationDueDate": "2026-12-31T00:00:00Z",
+            "governanceEmailNotification": { "disableOwnerEmailNotification": false, "disableManagerEmailNotification": false },
+        }),
+        Some("Application"),
+    );
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.work().await;
+    let (_, stands) = standing(&subject).remove(0);
+    let off = json!({ "disableOwnerEmailNotification": true, "disableManagerEmailNotification": true });
+    assert_eq!((&stands["owner"], &stands["governanceEmailNotification"]), (&json!("a@example.org"), &off));
+    assert_eq!(stands["additionalData"], json!({ "ticketNumber": 1, "ticketStatus": "Active" }));
+    // Healthy: its ticket is closed, and Defender hears no more than that.
+    bench.inner.clock.set("2026-11-20T12:10:00Z");
+    bench.report(&subject, "Healthy", "2026-11-20T12:10:00Z").await;
+    bench.work().await;
+    bench.inner.clock.set("2026-11-20T12:20:00Z");
+    bench.work().await;
+    let (_, closed) = standing(&subject).remove(0);
+    assert_eq!(closed["additionalData"], json!({ "ticketNumber": 1, "ticketStatus": "Closed" }));
+    assert_eq!(closed["owner"], stands["owner"]);
+    // Whoever wants Defender's mails after all gets them.
+    let again = json!({ "governanceEmailNotification": { "disableOwnerEmailNotification": false } });
+    assign(&subject, RULE_KEY, &again, Some("User"));
+    bench.report(&subject, "Unhealthy", "2026-11-20T13:00:00Z").await;
+    for at in ["2026-11-20T13:30:00Z", "2026-11-20T13:40:00Z"] {
+        bench.inner.clock.set(at);
+        bench.work().await;
+    }
+    let (_, stands) = standing(&subject).remove(0);
+    assert_eq!(stands["governanceEmailNotification"]["disableOwnerEmailNotification"], json!(false));
+    assert_eq!(stands["additionalData"]["ticketStatus"], json!("Active"));
+}
+
+#[test]
+fn a_ticket_that_is_no_number_stands_in_the_link() {
+    let entry = |key: &str, url: Option<&str>| amend_domain::ticket::Entry {
+        key: key.into(),
+        url: url.map(Into::into),
+        open: true,
+    };
+    for (key, url, number, link) in [
+        ("7", Some("https://github.example/7"), Some(7), Some("https://github.example/7")),
+        ("7", None, Some(7), None),
+        ("INC0010023", Some("https://snow.example/i"), None, Some("https://snow.example/i")),
+        ("INC0010023", None, None, Some("INC0010023")),
+        ("4294967296", None, None, Some("4294967296")),
+        ("2147483648", None, None, Some("2147483648")),
+    ] {
+        let problem = crate::sync::open_problem();
+        let wanted = assignment::wanted(&problem, None, Some(&entry(key, url)), assignment::Mails::default());
+        let found = (wanted.get("additionalData.ticketNumber"), wanted.get("additionalData.ticketLink"));
+        assert_eq!(found, (number.map(Value::from).as_ref(), link.map(Value::from).as_ref()), "{key} {url:?}");
+    }
+}
+
+/// An open problem, as the store keeps one.
+fn open_problem() -> Problem {
+    let body = json!({
+        "tenant": "t", "id": "p-61a2feada11ba44bbc6b", "resource": { "cloud": "azure", "id": "/subscriptions/s/x", "name": "x" },
+        "setting": "s", "title": "t", "findings": {}, "state": "open", "place": "live", "period": 1,
+        "opened": "2026-11-18T07:00:00Z", "decided_by": "a",
+        "decision": { "is": "governed", "rule_set": "r", "owner": { "from": "x" }, "why": "w" },
+    });
+    serde_json::from_value(body).expect("a problem")
+}
+
+#[tokio::test]
+async fn where_defender_holds_two_assignments_a_person_looks() {
+    let subject = storage();
+    let bench = azure(RULES, AMEND).await;
+    for name in [RULE_KEY, "6634ff9f-127b-4bf2-8e6e-b1737f5e789c"] {
+        assign(&subject, name, &json!({ "remediationDueDate": "2026-12-31T00:00:00Z" }), None);
+    }
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    let after = bench.work().await;
+    assert!(
+        matches!(&*after, [After::Parked { why }] if why.starts_with("Defender has 2 governance assignments of ")),
+        "{after:?}"
+    );
+    assert_eq!(writes(&subject), 0);
+}
+
+/// Whatever happens to a request, what was wanted stands there in the end, once, and is in the trail once.
+#[tokio::test]
+async fn an_outage_of_defender_loses_nothing() {
+    let service = |status: u16| json!({ "status": status });
+    for (name, method, with, tries) in [
+        ("may not read", "GET", json!({ "status": 403, "code": "AuthorizationFailed" }), 2),
+        ("may not write", "PUT", json!({ "status": 403, "code": "AuthorizationFailed" }), 2),
+        ("throttled", "PUT", json!({ "status": 429, "retry_after": 0, "times": 4 }), 2),
+        ("fails", "GET", service(500), 1),
+        ("fails at the write", "PUT", service(500), 2),
+        ("the answer is lost", "PUT", json!({ "drop": true, "applied": true }), 2),
+        ("the request is lost", "PUT", json!({ "drop": true, "applied": false }), 2),
+    ] {
+        let subject = storage();
+        let path =
+            format!("{}.*governanceAssignments", subject.resource.rsplit('/').next().expect("a name").to_lowercase());
+        Served::azure().ask(&json!({ "do": "fail", "match": { "method": method, "path": path }, "with": with }));
+        let bench = azure(RULES, AMEND).await;
+        bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+        let mut tried = 0;
+        for minute in 0..60 {
+            bench.inner.clock.set(&format!("2026-11-20T12:{minute:02}:00Z"));
+            tried += bench.work().await.len();
+        }
+        assert!(tried >= tries, "{name}: {tried}");
+        let stands = standing(&subject);
+        assert_eq!((stands.len(), &stands[0].1["owner"]), (1, &json!("a@example.org")), "{name}");
+        assert_eq!(bench.trail(System::Defender).await.len(), 1, "{name}");
+        assert_eq!(bench.inner.store.work(10).await.expect("listed"), [], "{name}");
+        // It is known to be Amend's own: another date is written.
+        let due = moment("2026-12-24T23:59:59Z");
+        bench.hear(Said::Due(due, Moved { from: None, by: "eve".into(), at: bench.now(), why: "x".into() })).await;
+        bench.work().await;
+        assert_eq!(standing(&subject)[0].1["remediationDueDate"], "2026-12-24T23:59:59Z", "{name}");
+    }
+}
+
+/// A thousand problems in a subscription that refuses are not a thousand requests.
+#[tokio::test]
+async fn who_refuses_one_is_not_asked_about_the_next_at_once() {
+    let (subject, other) = (storage(), storage());
+    let name = |subject: &Subject| subject.resource.rsplit('/').next().expect("a name").to_lowercase();
+    let path = format!("({}|{}).*governanceAssignments", name(&subject), name(&other));
+    let with = json!({ "status": 403, "code": "AuthorizationFailed" });
+    Served::azure().ask(&json!({ "do": "fail", "match": { "path": path }, "with": with }));
+    let bench = azure(RULES, AMEND).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.report(&other, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.work().await;
+    let waiting = bench.inner.store.work(10).await.expect("listed");
+    // They are of one subscription: after the first that was refused, the other was not tried.
+    let asked = Served::azure().ask(&json!({ "do": "requests", "path": path, "after": 0 }));
+    assert_eq!((waiting.len(), asked["requests"].as_array().map(Vec::len)), (2, Some(1)));
+    assert!(
+        waiting.iter().all(|work| work.why.as_ref().is_some_and(|why| why.contains("AuthorizationFailed"))),
+        "{waiting:?}"
+    );
+    bench.inner.clock.set("2026-11-20T12:20:00Z");
+    bench.work().await;
+    assert_eq!((writes(&subject), writes(&other)), (1, 1));
+}
+
+#[tokio::test]
+async fn nothing_is_asked_of_systems_that_are_not_in_use_nor_of_what_has_not_begun() {
+    let subject = storage();
+    let none = azure(RULES, Systems { defender: None, ..AMEND }).await;
+    none.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    assert_eq!((none.work().await, none.inner.store.work(10).await.expect("listed")), (vec![], vec![]));
+    // What a snapshot brought waits until a person lets it go on.
+    let bench = azure(RULES, AMEND).await;
+    let snapshot = Export { snapshot: true, ..report(&subject, "Unhealthy", "2026-11-18T07:00:00Z") };
+    bench.inner.accept(Form::Plain, &snapshot.text()).await;
+    bench.inner.clock.set("2026-11-22T12:00:00Z");
+    assert_eq!((bench.work().await, writes(&subject)), (vec![], 0));
+    // While everything is stopped, this is, too.
+    let stop = Stop { by: "ann".into(), at: bench.now(), why: "x".into() };
+    bench.inner.store.stop(&stop).await.expect("stopped");
+    let id = bench.problem().await.id.to_string();
+    bench.inner.store.release(&[id], "ann", bench.now()).await.expect("released");
+    assert_eq!((bench.work().await, writes(&subject)), (vec![], 0));
+    bench.inner.store.resume("ann", bench.now()).await.expect("resumed");
+    assert_eq!((bench.work().await, writes(&subject)), (vec![After::Done], 1));
+}
+
+/// What was recorded before a system was in use is told, too, when it is; and a preview writes nothing.
+#[tokio::test]
+async fn what_was_there_before_is_told_too() {
+    let subject = storage();
+    let bench = azure(RULES, Systems { defender: None, ..AMEND }).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    let syncer = syncer(&bench.inner, Cloud::Azure, AMEND, Owners::default(), Served::azure());
+    let steps = syncer.preview(&bench.problem().await).await.expect("read");
+    assert_eq!((steps.len(), steps[0].changes.len(), writes(&subject)), (1, 3, 0));
+    assert_eq!(bench.inner.store.all_synced(10).await.expect("listed").len(), 0);
+    let bench = Bench { syncer, ..bench };
+    assert_eq!((bench.work().await, writes(&subject)), (vec![After::Done], 1));
+    assert_eq!(bench.work().await, [], "once a day");
+}
+
+const HUB: Systems = Systems { defender: None, hub: Hub { findings: true, import: true }, scc: false, mails: false };
+
+/// What Defender says of a bucket that lets requests through without TLS.
+fn of_defender(subject: &Subject, code: &str, changed: &str) -> Value {
+    let key = "1fb7ea50-412e-4dd4-ac79-94d54bd8f21e";
+    let entity = "/subscriptions/2f6c1a5e-0b7d-4f7e-8a39-51c0de9b7a11/resourcegroups/rg/providers/microsoft.security/securityconnectors/aws/securityentitydata/aws-s3-bucket";
+    json!({
+        "tenantId": harness::TENANT, "type": "Microsoft.Security/assessments", "name": key,
+        "id": format!("{entity}-{}/providers/Microsoft.Security/assessments/{key}", subject.resource.len()),
+        "properties": {
+            "resourceDetails": {
+                "source": "Aws", "id": entity, "nativeCloudUniqueIdentifier": subject.resource, "resourceType": "s3.bucket",
+                "resourceName": "bucket", "hierarchyId": "123456789012", "region": subject.region,
+            },
+            "displayName": "S3 buckets should require requests to use TLS",
+            "status": { "code": code, "statusChangeDate": changed },
+            "metadata": { "displayName": "S3 buckets should require requests to use TLS", "severity": "Medium" },
+            "links": { "azurePortal": "portal.azure.example/x" },
+        },
+    })
+}
+
+async fn aws(rules: &str, systems: Systems) -> Bench {
+    bench_in(Cloud::Aws, rules, systems, Owners::default()).await
+}
+
+/// Findings as Security Hub has them, those about this resource.
+fn findings(subject: &Subject) -> Vec<Value> {
+    let is = |value: &str| json!([{ "Value": value, "Comparison": "EQUALS" }]);
+    let with = json!({ "Filters": { "ResourceId": is(&subject.resource) } });
+    let mut all = Vec::new();
+    let mut token = Value::Null;
+    loop {
+        let mut with = with.clone();
+        if token.is_string() {
+            with["NextToken"] = token;
+        }
+        let ask = json!({ "do": "call", "service": "securityhub", "method": "get_findings", "with": with, "region": subject.region });
+        let mut page = Served::moto().ask(&ask);
+        all.extend(page["Findings"].as_array().expect("findings").clone());
+        token = page["NextToken"].take();
+        if token.is_null() {
+            return all;
+        }
+    }
+}
+
+/// A finding of Security Hub's own, which it holds.
+fn found(subject: &Subject, control: &str, workflow: &str) -> Value {
+    let finding = crate::exempted::asff(subject, control, workflow);
+    let with = json!({ "Findings": [finding] });
+    Served::moto().ask(&json!({ "do": "call", "service": "securityhub", "method": "batch_import_findings", "with": with, "region": subject.region }));
+    finding
+}
+
+fn hub_fails(subject: &Subject, failures: &Value) -> Value {
+    Served::moto().ask(&json!({ "do": "hub", "region": subject.region, "fail": failures }))["left"].clone()
+}
+
+fn bucket() -> Subject {
+    Subject::make("aws.s3.require-tls", "bad")
+}
+
+const S3: &str =
+    "version: 1\nrules: [{ id: all, priority: 1, owner: a@example.org, due: 7d, ticket: true, fix: approve }]";
+
+#[tokio::test]
+async fn security_hub_hears_of_a_ticket_and_of_a_fix_that_was_read_back() {
+    let subject = bucket();
+    let (finding, other) = (found(&subject, "S3.5", "NEW"), found(&subject, "S3.1", "NEW"));
+    let bench = aws(S3, HUB).await;
+    bench.inner.accept(Form::Plain, &finding.to_string()).await;
+    bench.work().await;
+    let state = |control: &str| {
+        let all = findings(&subject);
+        let one = all.iter().find(|one| one["Compliance"]["SecurityControlId"] == *control).expect("it is there");
+        (one["Workflow"]["Status"].as_str().unwrap_or_default().to_owned(), one["Note"].clone())
+    };
+    let note = "Ticket 1. Owner a@example.org. Due 2026-11-27.";
+    let (workflow, said) = state("S3.5");
+    assert_eq!((&*workflow, &said["Text"], &said["UpdatedBy"]), ("NOTIFIED", &json!(note), &json!("amend")));
+    assert_eq!(state("S3.1"), ("NEW".to_owned(), Value::Null), "another control");
+    assert_eq!(findings(&subject).len(), 2, "Security Hub speaks of it: nothing is imported");
+    let before = bench.trail(System::SecurityHub).await.len();
+    // What it sends of its own finding again starts nothing.
+    let echo = findings(&subject).iter().find(|one| one["Id"] == finding["Id"]).expect("it is there").clone();
+    let mut echo = echo;
+    echo["UpdatedAt"] = "2026-11-20T12:00:01Z".into();
+    bench.inner.accept(Form::Plain, &echo.to_string()).await;
+    assert_eq!((bench.work().await, bench.trail(System::SecurityHub).await.len()), (vec![], before));
+    // Fixed by hand and read back.
+    let fixer = amend_pipeline::fixer::Fixer::new(
+        catalogue(),
+        all_clouds(Cloud::Aws, Served::moto()),
+        Arc::new(bench.inner.store.clone()),
+        bench.inner.clock.clone(),
+        Arc::new(CountedIds::default()),
+    );
+    let plan = fixer.plan_problem(&bench.problem().await, &serde_json::Map::new()).await.expect("planned");
+    let mut r = fixer.begin(plan, "ada").await.expect("begun");
+    while let Next::Again { at } = fixer.advance(&mut r, None).await.expect("it goes on") {
+        bench.inner.clock.set(&at.max(bench.now()).to_string());
+    }
+    bench.work().await;
+    let (workflow, said) = state("S3.5");
+    let text = said["Text"].as_str().expect("a note").to_owned();
+    assert_eq!(
+        (&*workflow, text.starts_with("Set by Amend with aws.s3.require-tls and read back")),
+        ("RESOLVED", true)
+    );
+    // Undone: it is not resolved any more.
+    fixer.undo(&mut r, "ada", None).await.expect("undone");
+    bench.work().await;
+    assert_eq!((state("S3.5").0.as_str(), &state("S3.5").1["Text"]), ("NOTIFIED", &json!(note)));
+    let trail = bench.trail(System::SecurityHub).await;
+    let words: Vec<_> = trail.iter().map(|one| one["changes"][0]["to"].clone()).collect();
+    assert_eq!(words, ["NOTIFIED", "RESOLVED", "NOTIFIED"]);
+    assert_eq!(other["Workflow"]["Status"], "NEW");
+    assert_eq!(Served::moto().ask(&json!({ "do": "wrong" }))["wrong"], json!([]));
+}
+
+/// What people said of a finding there stands.
+#[tokio::test]
+async fn what_people_said_in_security_hub_stands() {
+    for (name, workflow, note, expected) in [
+        ("suppressed", "SUPPRESSED", None, ("SUPPRESSED", None)),
+        ("resolved by a person", "RESOLVED", None, ("RESOLVED", Some("amend"))),
+        ("a note of a person's", "NEW", Some("eve"), ("NOTIFIED", Some("eve"))),
+    ] {
+        let subject = bucket();
+        let finding = found(&subject, "S3.5", workflow);
+        if let Some(by) = note {
+            let id = json!({ "Id": finding["Id"], "ProductArn": finding["ProductArn"] });
+            let with = json!({ "FindingIdentifiers": [id], "Note": { "Text": "mine", "UpdatedBy": by } });
+            Served::moto().ask(&json!({ "do": "call", "service": "securityhub", "method": "batch_update_findings", "with": with, "region": subject.region }));
+        }
+        let bench = aws(S3, HUB).await;
+        // It is known from Defender, too, so that it is open whatever Security Hub says.
+        let mut opened = finding.clone();
+        opened["Workflow"]["Status"] = "NEW".into();
+        bench.inner.accept(Form::Plain, &opened.to_string()).await;
+        bench.work().await;
+        let stands = findings(&subject).remove(0);
+        let by = stands["Note"]["UpdatedBy"].as_str();
+        assert_eq!((stands["Workflow"]["Status"].as_str(), by), (Some(expected.0), expected.1), "{name}");
+    }
+    // Who sets it back to new means that; a new period is told anew.
+    let subject = bucket();
+    let finding = found(&subject, "S3.5", "NEW");
+    let bench = aws(S3, HUB).await;
+    bench.inner.accept(Form::Plain, &finding.to_string()).await;
+    bench.work().await;
+    let id = json!({ "Id": finding["Id"], "ProductArn": finding["ProductArn"] });
+    let with = json!({ "FindingIdentifiers": [id], "Workflow": { "Status": "NEW" } });
+    Served::moto().ask(&json!({ "do": "call", "service": "securityhub", "method": "batch_update_findings", "with": with, "region": subject.region }));
+    bench.inner.clock.set("2026-11-22T12:00:00Z");
+    bench.work().await;
+    assert_eq!(findings(&subject)[0]["Workflow"]["Status"], "NEW");
+    for (status, at) in [("PASSED", "2026-11-22T13:00:00Z"), ("FAILED", "2026-11-22T14:00:00Z")] {
+        let mut changed = finding.clone();
+        (changed["Compliance"]["Status"], changed["UpdatedAt"]) = (status.into(), at.into());
+        bench.inner.accept(Form::Plain, &changed.to_string()).await;
+        for after in ["10:00", "20:00"] {
+            bench.inner.clock.set(&at.replace("00:00Z", &format!("{after}Z")));
+            bench.work().await;
+        }
+    }
+    assert_eq!((bench.problem().await.period, &findings(&subject)[0]["Workflow"]["Status"]), (2, &json!("NOTIFIED")));
+}
+
+#[tokio::test]
+async fn what_only_defender_says_of_aws_becomes_a_finding_and_no_echo() {
+    let subject = bucket();
+    let bench = aws(TICKETS, HUB).await;
+    bench.inner.accept(Form::Plain, &of_defender(&subject, "Unhealthy", "2026-11-18T07:00:00Z").to_string()).await;
+    bench.work().await;
+    let all = findings(&subject);
+    assert_eq!(all.len(), 1);
+    let problem = bench.problem().await;
+    let ours = &all[0];
+    let region = &*subject.region;
+    assert_eq!(ours["Id"], format!("amend/{}", problem.id));
+    assert_eq!(ours["ProductArn"], format!("arn:aws:securityhub:{region}:123456789012:product/123456789012/default"));
+    assert_eq!((&ours["Compliance"]["Status"], &ours["RecordState"]), (&json!("FAILED"), &json!("ACTIVE")));
+    let resource = json!([{ "Type": "AwsS3Bucket", "Id": subject.resource, "Region": region }]);
+    assert_eq!((&ours["Resources"], &ours["Severity"]["Label"]), (&resource, &json!("MEDIUM")));
+    assert_eq!(ours["Remediation"]["Recommendation"]["Url"], "https://portal.azure.example/x");
+    // As it comes back as an event, it is set aside: Amend hears nothing new from itself.
+    let accepted = bench.inner.accept(Form::Plain, &ours.to_string()).await;
+    assert_eq!((accepted.decided.len(), accepted.set_aside.len(), bench.problem().await.findings.len()), (0, 1, 1));
+    assert_eq!(bench.work().await, []);
+    // Once a day it is looked at, and once a month said again: what is not, is forgotten there after 90 days.
+    for (at, updated) in
+        [("2026-11-21T13:00:00Z", "2026-11-20T12:00:00.000Z"), ("2026-12-20T13:00:00Z", "2026-12-20T13:00:00.000Z")]
+    {
+        bench.inner.clock.set(at);
+        assert_eq!(bench.work().await, [After::Done]);
+        assert_eq!(findings(&subject)[0]["UpdatedAt"], updated);
+    }
+    // Healthy by Defender: it passed.
+    bench.inner.clock.set("2026-12-21T12:00:00Z");
+    bench.inner.accept(Form::Plain, &of_defender(&subject, "Healthy", "2026-12-21T12:00:00Z").to_string()).await;
+    bench.work().await;
+    let ours = findings(&subject).remove(0);
+    assert_eq!((&ours["Compliance"]["Status"], &ours["RecordState"]), (&json!("PASSED"), &json!("ACTIVE")));
+    // There again, and then Security Hub speaks of it itself: Amend's is taken back.
+    bench.inner.clock.set("2026-12-22T12:00:00Z");
+    bench.inner.accept(Form::Plain, &of_defender(&subject, "Unhealthy", "2026-12-22T12:00:00Z").to_string()).await;
+    bench.work().await;
+    assert_eq!(findings(&subject)[0]["Compliance"]["Status"], "FAILED");
+    let native = found(&subject, "S3.5", "NEW");
+    bench.inner.accept(Form::Plain, &native.to_string()).await;
+    bench.inner.clock.set("2026-12-24T12:00:00Z");
+    bench.work().await;
+    let archived: Vec<_> =
+        findings(&subject).iter().filter(|one| one["RecordState"] == "ARCHIVED").map(|one| one["Id"].clone()).collect();
+    assert_eq!(archived, [json!(format!("amend/{}", problem.id))]);
+    assert_eq!(Served::moto().ask(&json!({ "do": "wrong" }))["wrong"], json!([]));
+}
+
+#[tokio::test]
+async fn an_outage_of_security_hub_loses_nothing() {
+    let busy = |status: u16, code: &str| json!([{ "status": status, "code": code, "message": "x", "for": "BatchUpdateFindings" }]);
+    for (name, failures) in [
+        ("may not", json!([{ "status": 403, "code": "AccessDeniedException", "message": "x" }])),
+        ("may not update", busy(403, "AccessDeniedException")),
+        (
+            "throttled for long",
+            json!(
+                (0..4)
+                    .map(|_| json!({ "status": 429, "code": "TooManyRequestsException", "message": "x" }))
+                    .collect::<Vec<_>>()
+            ),
+        ),
+        (
+            "fails",
+            json!(
+                (0..4)
+                    .map(|_| json!({ "status": 500, "code": "InternalException", "message": "x" }))
+                    .collect::<Vec<_>>()
+            ),
+        ),
+    ] {
+        let subject = bucket();
+        let finding = found(&subject, "S3.5", "NEW");
+        let bench = aws(TICKETS, HUB).await;
+        hub_fails(&subject, &failures);
+        bench.inner.accept(Form::Plain, &finding.to_string()).await;
+        for minute in 0..60 {
+            bench.inner.clock.set(&format!("2026-11-20T12:{minute:02}:00Z"));
+            bench.work().await;
+        }
+        assert_eq!(hub_fails(&subject, &json!([])), json!(0), "{name}");
+        assert_eq!(findings(&subject)[0]["Workflow"]["Status"], "NOTIFIED", "{name}");
+        assert_eq!(bench.trail(System::SecurityHub).await.len(), 1, "{name}");
+        assert_eq!(bench.inner.store.work(10).await.expect("listed"), [], "{name}");
+    }
+    // Where it is off, there is nobody to tell.
+    let subject = bucket();
+    let bench = aws(TICKETS, HUB).await;
+    let off = json!([{ "status": 400, "code": "InvalidAccessException", "message": "Account 123456789012 is not subscribed to AWS Security Hub", "always": true }]);
+    hub_fails(&subject, &off);
+    bench.inner.accept(Form::Plain, &of_defender(&subject, "Unhealthy", "2026-11-18T07:00:00Z").to_string()).await;
+    let after = bench.work().await;
+    assert!(after.iter().all(|after| *after == After::Done), "{after:?}");
+    hub_fails(&subject, &json!([]));
+    assert_eq!((findings(&subject), bench.trail(System::SecurityHub).await), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn findings_of_security_command_center_are_marked() {
+    let subject = Subject::make("gcp.storage.public-access-prevention", "bad");
+    let mut found = crate::exempted::scc(&subject, "PUBLIC_BUCKET_ACL", "UNDEFINED");
+    let id = found["finding"]["name"].as_str().expect("a name").to_lowercase();
+    found["finding"]["name"] = id.clone().into();
+    Served::gcp().ask(&json!({ "do": "finding", "put": found }));
+    let marks = || Served::gcp().ask(&json!({ "do": "marks", "name": id }))["marks"].clone();
+    let systems = Systems { defender: None, scc: true, ..AMEND };
+    let bench = bench_in(Cloud::Gcp, TICKETS, systems, Owners::default()).await;
+    bench.inner.accept(Form::Plain, &found.to_string()).await;
+    bench.work().await;
+    let expected =
+        json!({ "amend": "ticket", "amenddue": "2026-11-27", "amendowner": "a@example.org", "amendticket": "1" });
+    assert_eq!(marks(), expected);
+    // It comes again with its marks: that is no news, and nothing is sent.
+    found["finding"]["securityMarks"] = json!({ "marks": expected });
+    bench.inner.accept(Form::Plain, &found.to_string()).await;
+    assert_eq!(bench.work().await, []);
+    bench.inner.clock.set("2026-11-21T13:00:00Z");
+    assert_eq!(bench.work().await, [After::Done]);
+    assert_eq!(bench.trail(System::Scc).await.len(), 1);
+    // It is not there any more: whose it was, and until when, is taken away.
+    (found["finding"]["state"], found["finding"]["eventTime"]) = ("INACTIVE".into(), "2026-11-21T14:00:00Z".into());
+    bench.inner.accept(Form::Plain, &found.to_string()).await;
+    bench.work().await;
+    assert_eq!(marks(), json!({ "amend": "healthy", "amendticket": "1" }));
+    // A finding that is gone keeps nobody from working.
+    let wrong = Served::gcp().ask(&json!({ "do": "wrong" }));
+    assert_eq!(wrong, json!([]));
+}
