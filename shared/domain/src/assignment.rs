@@ -127,7 +127,15 @@ pub fn fill(found: Option<Found<'_>>, told: &Told, wanted: &Values, overrides: b
     let mut properties = found.map_or_else(|| json!({}), |found| found.properties.clone());
     let may_override = overrides && found.is_some_and(|found| found.by_machine);
     let (mut changes, mut values) = (Vec::new(), Values::new());
-    for (path, to) in wanted {
+    // The date first: grace is asked for until Amend's own, not until somebody else's.
+    let is_due = |path: &str| path == DUE;
+    let first = wanted.iter().filter(|(path, _)| is_due(path));
+    for (path, to) in first.chain(wanted.iter().filter(|(path, _)| !is_due(path))) {
+        let others_date =
+            |properties: &Value| wanted.get(DUE).zip(at(properties, DUE)).is_none_or(|(to, is)| !same(to, is));
+        if &**path == GRACE && others_date(&properties) {
+            continue;
+        }
         let from = at(&properties, path).cloned().unwrap_or(Value::Null);
         let ours = told.is_ours(path, &from);
         if same(&from, to) {

@@ -177,6 +177,21 @@ fn before(now: Timestamp, time: &Timeframe) -> Timestamp {
     now.saturating_sub(SignedDuration::from_secs(time.seconds())).unwrap_or(Timestamp::MIN)
 }
 
+/// What a system was told, or what was taken over from one, in a line.
+fn changed(detail: &Value) -> Option<String> {
+    if let Some(changes) = detail.get("changes").and_then(Value::as_array) {
+        let path = |change: &Value| Some(change.get("path")?.as_str()?.rsplit('.').next()?.to_owned());
+        // Those of a remediation are shown by `amend remediations`.
+        return detail.get("target").map(|_| changes.iter().filter_map(path).collect::<Vec<_>>().join(", "));
+    }
+    let to = |name: &str| {
+        let to = detail.get(name)?.get("to")?.as_str()?;
+        Some(format!("{name} {to}"))
+    };
+    let parts: Vec<String> = [to("owner"), to("due")].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
 fn table(records: &[Record], output: Output) {
     let rows: Vec<_> = records
         .iter()
@@ -186,12 +201,14 @@ fn table(records: &[Record], output: Output) {
             let why = entry.detail.get("why").and_then(Value::as_str);
             let through = entry.detail.get("through").and_then(|head| head.get("seq")?.as_u64());
             let tracker = entry.detail.get("tracker").and_then(Value::as_str);
+            let changes = changed(&entry.detail);
             let detail = match (call, why) {
                 _ if tracker.is_some() => {
                     let key = entry.detail.get("entry").and_then(Value::as_str).unwrap_or_default();
                     let why = why.map_or_else(String::new, |why| format!(": {why}"));
                     format!("{} {key}{why}", tracker.unwrap_or_default())
                 }
+                _ if changes.is_some() => changes.unwrap_or_default(),
                 _ if through.is_some() => format!("up to record {}", through.unwrap_or_default()),
                 (_, Some(why)) => why.to_owned(),
                 (Some(call), None) => call.to_owned(),

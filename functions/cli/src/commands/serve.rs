@@ -48,7 +48,10 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
         workers.spawn(send(setup::herald(&config).await?, ended.clone()));
     }
     if !config.systems.in_use().is_empty() {
-        workers.spawn(sync(setup::syncer(&config, all, output).await?, ended.clone()));
+        let syncer = setup::syncer(&config, all, output).await?;
+        for _ in 0..SYNCERS {
+            workers.spawn(sync(syncer.clone(), ended.clone()));
+        }
     }
     let noting = tokio::spawn(note_each_minute(fixer, config.clone()));
     let served = serve_until_stopped(listener, pipeline, &config).await;
@@ -72,6 +75,8 @@ fn unheard(pipeline: &Pipeline, config: &Config) -> BTreeSet<Whom> {
 
 /// How many pieces of work are done at once.
 const WORKERS: usize = 4;
+/// How many problems are looked at where they come from at once.
+const SYNCERS: usize = 2;
 /// How many notices are sent at once.
 const HERALDS: usize = 2;
 /// How often it is looked for work. The stop switch works as fast.

@@ -1,5 +1,7 @@
 //! `amend sync`: what the systems that problems come from were told, and what they would be told now.
 
+use std::collections::BTreeMap;
+
 use amend_domain::{Problem, sync::System};
 use amend_pipeline::{
     Config,
@@ -65,18 +67,24 @@ async fn list(config: &Config, output: Output) -> Result<Exit, Failure> {
     for (system, what) in uses(&config.systems) {
         output.line(&format!("{}: {what}", system.name()));
     }
+    let names: BTreeMap<String, String> = store
+        .problems(&Filter::default())
+        .await?
+        .into_iter()
+        .map(|problem| (problem.id.to_string(), problem.resource.name.to_string()))
+        .collect();
     let mut rows = Vec::new();
     for (system, problem, at, synced) in &all {
         for told in synced.targets.values() {
-            let values: Vec<String> =
-                told.values.iter().map(|(path, value)| format!("{path} {}", plain(value))).collect();
+            let value = |(path, value): (&Box<str>, &Value)| format!("{}: {}", short(path), plain(value));
             let (values, tone) = match &told.telling {
                 Some(_) => ("it is being told".to_owned(), Tone::Warn),
-                None => (values.join(", "), Tone::Plain),
+                None => (told.values.iter().map(value).collect::<Vec<_>>().join("\n"), Tone::Plain),
             };
             rows.push(vec![
                 (system.as_str().to_owned(), Tone::Plain),
                 (problem.clone(), Tone::Plain),
+                (names.get(problem).cloned().unwrap_or_default(), Tone::Plain),
                 (at.strftime("%Y-%m-%d %H:%M").to_string(), Tone::Dim),
                 (values, tone),
             ]);
@@ -86,7 +94,9 @@ async fn list(config: &Config, output: Output) -> Result<Exit, Failure> {
         output.say("nothing was told yet; `amend sync plan` shows what would be");
         return Ok(Exit::Ok);
     }
-    output.table(&[("system", 12, 12), ("problem", 28, 28), ("looked at (UTC)", 16, 16), ("told", 24, 90)], &rows);
+    let columns =
+        [("system", 14, 14), ("problem", 24, 24), ("resource", 12, 32), ("looked at (UTC)", 18, 18), ("told", 24, 64)];
+    output.table(&columns, &rows);
     Ok(Exit::Ok)
 }
 
@@ -150,8 +160,18 @@ fn show(text: &mut String, problem: &Problem, step: &Step, output: Output) {
         }
     }
     for change in &step.changes {
-        let _ = writeln!(text, "  {}: {} -> {}", change.path, plain(&change.from), plain(&change.to));
+        let (from, to) = (plain(&change.from), plain(&change.to));
+        let _ = match (&change.from, &change.to) {
+            (Value::Null, _) => writeln!(text, "  {}: {to}", change.path),
+            (_, Value::Null) => writeln!(text, "  {}: {from}, taken back", change.path),
+            _ => writeln!(text, "  {}: {from} -> {to}", change.path),
+        };
     }
+}
+
+/// The last part of a path: what people call a value.
+fn short(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path)
 }
 
 /// A value, as people write it.
