@@ -332,9 +332,10 @@ class Arm:
         return call, call is None or call.is_list
 
     def check_scope(self, key: str, is_list: bool) -> None:
-        """Whether this is below something that was made, or a list of a group or subscription that has such things."""
+        """Whether this is below something that was made, or a list that has such things."""
         around = is_list and scope_of(key).count("/") in (2, 4) and any(each.startswith(scope_of(key) + "/")
                                                                        for each in self.made)
+        around = around or is_list and any(each.startswith(key + "/") for each in self.made)  # of which one was made
         if not around and not any(key == each or key.startswith(each + "/") for each in self.made):
             raise Refused(404, "ResourceNotFound", f"The Resource '{key}' was not found: nothing here was made.")
 

@@ -77,12 +77,14 @@ impl System {
         }
     }
 
-    /// Whether it may have something about a problem. Security Hub may about anything in AWS, whoever reported it.
+    /// Whether it may have something about a problem. Security Hub may about anything in AWS, whoever reported it. What
+    /// is in no account that is known is nowhere to be told.
     #[must_use]
     pub fn knows(self, problem: &Problem) -> bool {
         match self {
-            Self::Defender | Self::Scc => self.findings(problem).next().is_some(),
-            Self::SecurityHub => problem.resource.cloud == Cloud::Aws,
+            Self::Defender => self.findings(problem).next().is_some(),
+            Self::Scc => self.findings(problem).next().is_some() && problem.resource.account.is_some(),
+            Self::SecurityHub => problem.resource.cloud == Cloud::Aws && problem.resource.account.is_some(),
         }
     }
 
@@ -110,7 +112,7 @@ impl System {
 #[must_use]
 pub fn differs(before: Option<&Problem>, now: &Problem) -> bool {
     let told = |problem: &Problem| {
-        let findings: Vec<AssessmentId> = problem.findings.keys().cloned().collect();
+        let findings: Vec<_> = problem.findings.iter().map(|(id, finding)| (id.clone(), finding.state)).collect();
         let owner = problem.decision.owner.name.clone();
         (problem.state, problem.place, problem.period, problem.due, problem.eta.clone(), owner, findings)
     };

@@ -61,7 +61,9 @@ pub(crate) async fn queue<'p>(
         return Ok(());
     }
     let systems = tx.systems.clone();
-    let all: Vec<(String, i64)> = problems.flat_map(|problem| subjects(&systems, problem)).collect();
+    let mut all: Vec<(String, i64)> = problems.flat_map(|problem| subjects(&systems, problem)).collect();
+    // Whoever queues several does so in one order, or two could wait for each other for ever.
+    all.sort_unstable();
     work::put_all(tx, WorkKind::Sync, all.iter().map(|(subject, rank)| (subject.as_str(), *rank, now))).await
 }
 
@@ -76,7 +78,8 @@ pub(crate) async fn queue_step(tx: &mut Tx, r: &Remediation) -> Result<(), Store
         return Ok(());
     }
     if let Some(id) = &r.problem {
-        return queue_one(tx, id.as_str(), r.changed).await;
+        let problem = problem(tx, id.as_str()).await?;
+        return queue(tx, problem.iter(), r.changed).await;
     }
     // Who fixed it by hand named a resource, and no problem.
     let assessed = r.plan.at.via.as_ref().unwrap_or(&r.plan.at.resource);
@@ -90,15 +93,15 @@ pub(crate) async fn queue_ticket(tx: &mut Tx, ticket: &str, now: Timestamp) -> R
     if tx.systems.is_empty() {
         return Ok(());
     }
+    let mut problems = Vec::new();
     for row in tx.rows(sql::MEMBERS_NOW, &values![ticket]).await? {
-        queue_one(tx, row.get(0)?, now).await?;
+        problems.extend(problem(tx, row.get(0)?).await?);
     }
-    Ok(())
+    queue(tx, problems.iter(), now).await
 }
 
-async fn queue_one(tx: &mut Tx, id: &str, now: Timestamp) -> Result<(), StoreError> {
-    let problem: Option<Problem> = read_one("problems", tx.row(sql::GET_PROBLEM, &values![id]).await?)?;
-    queue(tx, problem.iter(), now).await
+async fn problem(tx: &mut Tx, id: &str) -> Result<Option<Problem>, StoreError> {
+    read_one("problems", tx.row(sql::GET_PROBLEM, &values![id]).await?)
 }
 
 #[async_trait]
@@ -156,7 +159,8 @@ impl Syncs for Database {
         let rows = tx.rows(sql::SYNCED_SINCE, &values![before]).await?;
         let fresh: BTreeSet<&str> = rows.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?;
         let wanted = problems.iter().flat_map(|problem| subjects(systems, problem));
-        let all: Vec<(String, i64)> = wanted.filter(|(subject, _)| !fresh.contains(subject.as_str())).collect();
+        let mut all: Vec<(String, i64)> = wanted.filter(|(subject, _)| !fresh.contains(subject.as_str())).collect();
+        all.sort_unstable();
         let kind = WorkKind::Sync;
         let row = |(subject, rank): &(String, i64)| {
             values![kind.key(subject), kind.as_str(), subject.clone(), *rank, now, 0_i64, 0_i64, 0_i64]

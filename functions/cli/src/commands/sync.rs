@@ -76,10 +76,12 @@ async fn list(config: &Config, output: Output) -> Result<Exit, Failure> {
     let mut rows = Vec::new();
     for (system, problem, at, synced) in &all {
         for told in synced.targets.values() {
-            let value = |(path, value): (&Box<str>, &Value)| format!("{}: {}", short(path), plain(value));
             let (values, tone) = match &told.telling {
                 Some(_) => ("it is being told".to_owned(), Tone::Warn),
-                None => (told.values.iter().map(value).collect::<Vec<_>>().join("\n"), Tone::Plain),
+                None => {
+                    let values = told.values.iter().map(|(path, value)| format!("{}: {}", short(path), plain(value)));
+                    (values.collect::<Vec<_>>().join("\n"), Tone::Plain)
+                }
             };
             rows.push(vec![
                 (system.as_str().to_owned(), Tone::Plain),

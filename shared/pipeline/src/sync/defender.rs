@@ -28,7 +28,10 @@ impl Syncer {
         let address = owner.and_then(|owner| self.owners.address(owner));
         let all = assignment::wanted(problem, address, sight.ticket.as_ref(), mails);
         let mut steps = Vec::new();
-        for id in System::Defender.findings(problem) {
+        // The assessment that it was decided about speaks first.
+        let mut ids: Vec<_> = System::Defender.findings(problem).collect();
+        ids.sort_by_key(|id| **id != problem.decided_by);
+        for id in ids {
             // Older exports name an assessment otherwise: nothing can be said of it there.
             if !id.as_str().contains(ASSESSMENTS) || arm_account(id.as_str()).is_none() {
                 continue;
@@ -84,6 +87,10 @@ impl Syncer {
                 values,
                 act,
             }));
+            // Of several that say something, one counts: else each would be taken over from the other, again and again.
+            if authority == Authority::Defender && found.is_some() {
+                break;
+            }
         }
         Ok(steps)
     }

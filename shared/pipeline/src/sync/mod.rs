@@ -18,6 +18,7 @@ use amend_domain::{
     owners::Owners,
     plan::{Remediation, State as Step_},
     ports::{Clock, Ids},
+    problem::State as ProblemState,
     said::{Assigned, Said, Unheard},
     sync::{Changed, Synced, System, Told, Values},
     work::{After, Lease, Work, WorkKind},
@@ -336,7 +337,12 @@ impl Syncer {
         let by_hand = self.store.remediations(Some(problem.resource.id.as_str()), None, 100).await?;
         let same = |r: &Remediation| r.problem.is_none() && *r.plan.fix == *problem.setting.as_str();
         remediations.extend(by_hand.into_iter().filter(same));
-        let last = remediations.into_iter().filter(ended).max_by_key(|r| r.begun);
+        // What was set before it came back says nothing of now.
+        let now_so = |r: &Remediation| problem.state != ProblemState::Open || r.begun >= problem.opened;
+        let last = remediations
+            .into_iter()
+            .filter(|r| ended(r) && now_so(r))
+            .max_by(|a, b| (a.begun, &a.id).cmp(&(b.begun, &b.id)));
         let sight =
             Sight { problem, synced, ticket: self.syncs.entry_of(&problem.id).await?, last, now: self.clock.now() };
         match system {
