@@ -9,7 +9,7 @@ use amend_domain::{
     owners::Mapped,
     owners::Owners,
     said::{Eta, Moved, Said, end_of},
-    sync::System,
+    sync::{System, Told},
     work::{After, Stop},
 };
 use amend_events::Form;
@@ -829,4 +829,184 @@ async fn of_two_owners_of_one_problem_one_counts() {
     bench.inner.accept(Form::Plain, &first.to_string()).await;
     bench.work().await;
     assert_eq!(bench.problem().await.assigned.as_deref(), Some("two@example.org"));
+}
+
+/// What was said before, by Amend or by others, decides what may be written: one step after the other.
+#[test]
+fn whose_a_value_is_follows_from_what_was_told_and_what_stands_there() {
+    let values = |all: &[(&str, Value)]| -> amend_domain::sync::Values {
+        all.iter().map(|(path, value)| ((*path).into(), value.clone())).collect()
+    };
+    let due = |day: u8| json!(format!("2026-12-{day:02}T12:00:00Z"));
+    let wanted = |owner: &str, day: u8| values(&[("owner", json!(owner)), ("remediationDueDate", due(day))]);
+    let look = |stands: &Value, told: &Told, wanted: &_, overrides: bool, by_machine: bool| {
+        assignment::look(Some(assignment::Found { properties: stands, by_machine }), told, wanted, overrides, 1)
+    };
+    let at = moment("2026-11-20T12:00:00Z");
+    let telling = |look: &assignment::Look| -> amend_domain::sync::Values {
+        let write = look.write.as_ref().expect("something is written");
+        write.changes.iter().map(|change| (change.path.clone(), change.to.clone())).collect()
+    };
+    // Told, and the answer is lost; then another date is wanted, which never arrives. The first is Amend's all the same.
+    let first = look(&json!({}), &Told::default(), &wanted("a@x", 1), false, false);
+    let told = Told { telling: Some(telling(&first)), ..first.told };
+    let stands = json!({ "owner": "a@x", "remediationDueDate": due(1) });
+    let second = look(&stands, &told, &wanted("a@x", 2), false, false);
+    assert_eq!((second.heard.len(), second.told.values.len()), (2, 2));
+    let told = Told { telling: Some(telling(&second)), ..second.told };
+    let third = look(&stands, &told, &wanted("a@x", 3), false, false);
+    assert_eq!(third.write.expect("it is written").properties["remediationDueDate"], due(3));
+    // Told and not heard, and no more wanted: that is not taken for heard.
+    let none = look(&json!({ "remediationDueDate": due(1) }), &told, &wanted("a@x", 1), false, false);
+    assert_eq!((none.heard.len(), none.told.theirs.len()), (0, 1), "the owner was told, and was taken away");
+    assert!(none.write.is_none());
+    // A person's stays when Amend writes beside it, which makes Amend the last writer; also where it overrides.
+    let stands = json!({ "owner": "eve@x", "remediationDueDate": due(9) });
+    let eta = json!({ "eta": "2026-12-01T00:00:00Z", "justification": "y" });
+    let with_eta = |owner: &str, day: u8| {
+        let mut all = wanted(owner, day);
+        all.insert("remediationEta".into(), eta.clone());
+        all
+    };
+    let seen = look(&stands, &Told::default(), &with_eta("a@x", 1), true, false);
+    let write = seen.write.as_ref().expect("the gap is filled");
+    assert_eq!((write.changes.len(), &write.properties["owner"]), (1, &json!("eve@x")));
+    let told = seen.told.clone().heard(telling(&seen), at);
+    let after = json!({ "owner": "eve@x", "remediationDueDate": due(9), "remediationEta": {
+        "Eta": "2026-12-01T00:00:00.0000000Z", "justification": "y", "more": null } });
+    let again = look(&after, &told, &with_eta("a@x", 1), true, true);
+    assert_eq!(again.write, None, "Amend was the machine that wrote last, and the time is the same");
+    // Its own ETA is taken back, however Azure writes it.
+    let back = look(&after, &told, &wanted("a@x", 1), true, true).write.expect("it is taken back");
+    assert_eq!(back.properties, json!({ "owner": "eve@x", "remediationDueDate": due(9) }));
+    // Whoever switches a mail on again keeps it, whatever else is written then.
+    let off = ("governanceEmailNotification.disableOwnerEmailNotification", json!(true));
+    let mails = |day: u8| values(&[("remediationDueDate", due(day)), off.clone()]);
+    let seen = look(&json!({}), &Told::default(), &mails(1), false, false);
+    let mut told = seen.told.clone().heard(telling(&seen), at);
+    let mut stands = seen.write.expect("it is written").properties;
+    stands["governanceEmailNotification"]["disableOwnerEmailNotification"] = false.into();
+    for day in 2..5 {
+        let seen = look(&stands, &told, &mails(day), false, false);
+        told = seen.told.clone().heard(telling(&seen), at);
+        stands = seen.write.expect("the date is written").properties;
+        assert_eq!(stands["governanceEmailNotification"]["disableOwnerEmailNotification"], false, "{day}");
+    }
+    // A date that a person moved ends the grace that was Amend's.
+    let spared = |day: u8| values(&[("remediationDueDate", due(day)), ("isGracePeriod", json!(true))]);
+    let seen = look(&json!({}), &Told::default(), &spared(1), false, false);
+    let told = seen.told.clone().heard(telling(&seen), at);
+    let mut stands = seen.write.expect("it is written").properties;
+    stands["remediationDueDate"] = "2027-06-01T00:00:00Z".into();
+    let seen = look(&stands, &told, &spared(1), false, false).write.expect("it is written");
+    assert_eq!(seen.properties, json!({ "remediationDueDate": "2027-06-01T00:00:00Z" }));
+}
+
+/// Defender's word counts, then Amend's: what was read is not taken for what was told.
+#[tokio::test]
+async fn what_was_taken_over_is_not_amends() {
+    let subject = storage();
+    let bench = azure(RULES, Systems { defender: Some(Authority::Defender), ..AMEND }).await;
+    let eta = json!({ "eta": "2026-12-02T13:00:00Z", "justification": "after the freeze" });
+    let theirs =
+        json!({ "owner": "nora@example.org", "remediationDueDate": "2026-12-31T00:00:00Z", "remediationEta": eta });
+    assign(&subject, RULE_KEY, &theirs, Some("User"));
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.work().await;
+    assert_eq!(bench.problem().await.assigned.as_deref(), Some("nora@example.org"));
+    // Only what is new is taken over: a date that was moved here stands when another owner is named there.
+    let due = moment("2026-12-10T23:59:59Z");
+    bench.hear(Said::Due(due, Moved { from: None, by: "eve".into(), at: bench.now(), why: "x".into() })).await;
+    assign(&subject, RULE_KEY, &json!({ "owner": "olaf@example.org" }), Some("User"));
+    bench.work().await;
+    let problem = bench.problem().await;
+    assert_eq!((problem.assigned.as_deref(), problem.due), (Some("olaf@example.org"), Some(due)));
+    // From now on Amend's word counts.
+    let syncer = syncer(&bench.inner, Cloud::Azure, AMEND, Owners::default(), Served::azure());
+    let bench = Bench { syncer, ..bench };
+    for (code, at) in [("Healthy", "2026-11-21T13:00:00Z"), ("Unhealthy", "2026-11-22T14:00:00Z")] {
+        bench.inner.clock.set(at);
+        bench.report(&subject, code, at).await;
+        bench.work().await;
+    }
+    let stands = standing(&subject).remove(0).1;
+    assert_eq!((&stands["owner"], &stands["remediationEta"]), (&json!("olaf@example.org"), &eta));
+    assert_eq!(writes(&subject), 0);
+}
+
+/// What Defender says is taken over when there is somebody to say it to.
+#[tokio::test]
+async fn what_waits_in_the_backlog_is_taken_over_when_it_is_released() {
+    let subject = storage();
+    let systems = Systems { defender: Some(Authority::Defender), ..AMEND };
+    let bench = azure(RULES, systems).await;
+    assign(
+        &subject,
+        RULE_KEY,
+        &json!({ "owner": "nora@example.org", "remediationDueDate": "2026-12-31T00:00:00Z" }),
+        None,
+    );
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    // It is healthy by the time that anybody looks, and comes back.
+    bench.report(&subject, "Healthy", "2026-11-19T07:00:00Z").await;
+    bench.work().await;
+    bench.report(&subject, "Unhealthy", "2026-11-20T07:00:00Z").await;
+    bench.work().await;
+    assert_eq!(bench.problem().await.assigned.as_deref(), Some("nora@example.org"));
+}
+
+/// A ticket is opened for whoever Defender says owns it, not for the rule's owner first.
+#[tokio::test]
+async fn no_ticket_is_opened_before_defender_was_asked() {
+    let subject = storage();
+    let bench = azure(TICKETS, Systems { defender: Some(Authority::Defender), ..AMEND }).await;
+    let bench = Bench { desk: bench.desk.clone().asking_defender(), ..bench };
+    assign(
+        &subject,
+        RULE_KEY,
+        &json!({ "owner": "nora@example.org", "remediationDueDate": "2026-12-31T00:00:00Z" }),
+        None,
+    );
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    for second in [0, 5, 10, 15] {
+        bench.inner.clock.set(&format!("2026-11-20T12:00:{second:02}Z"));
+        bench.work().await;
+    }
+    let tickets = bench.inner.store.local_tickets(None, 9).await.expect("listed");
+    let owners: Vec<_> = tickets.iter().map(|one| one.owner.as_deref()).collect();
+    assert_eq!(owners, [Some("nora@example.org")]);
+    // Where it does not answer, nobody waits for it.
+    let other = storage();
+    let path = format!("{}.*governanceAssignments", other.resource.rsplit('/').next().expect("a name").to_lowercase());
+    let with = json!({ "status": 403, "code": "AuthorizationFailed", "times": 9 });
+    Served::azure().ask(&json!({ "do": "fail", "match": { "path": path }, "with": with }));
+    bench.report(&other, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    for second in [20, 25, 30] {
+        bench.inner.clock.set(&format!("2026-11-20T12:00:{second:02}Z"));
+        bench.work().await;
+    }
+    assert_eq!(bench.inner.store.local_tickets(None, 9).await.expect("listed").len(), 2);
+    Served::azure().ask(&json!({ "do": "unspent", "path": path }));
+}
+
+/// Whoever lost the lease writes nothing: another is at it, or something changed meanwhile.
+#[tokio::test]
+async fn whoever_lost_the_lease_tells_nothing() {
+    let subject = storage();
+    let bench = azure(RULES, AMEND).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    let store = &bench.inner.store;
+    let until = moment("2026-11-20T12:02:00Z");
+    let (_, lease) = store
+        .claim(amend_domain::work::WorkKind::SYNCS, "one", bench.now(), until)
+        .await
+        .expect("claimed")
+        .expect("due");
+    bench.inner.clock.set("2026-11-20T12:03:00Z");
+    let taken =
+        store.claim(amend_domain::work::WorkKind::SYNCS, "two", bench.now(), moment("2026-11-20T12:05:00Z")).await;
+    assert!(taken.expect("claimed").is_some());
+    let kept = store.keep_synced(&lease, until, &amend_domain::sync::Synced::default(), Vec::new(), bench.now()).await;
+    assert!(matches!(kept, Err(amend_store::StoreError::Overtaken { .. })), "{kept:?}");
+    assert_eq!(store.all_synced(10).await.expect("listed").len(), 0);
 }

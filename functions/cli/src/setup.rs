@@ -19,7 +19,7 @@ use amend_pipeline::{
     decider,
     fixer::Fixer,
     notices::{Herald, Ways},
-    sync::Syncer,
+    sync::{Authority, Syncer},
     system::{SystemClock, UlidIds},
     tickets::Desk,
 };
@@ -195,7 +195,8 @@ pub async fn desk(config: &Config, output: Output) -> Result<Desk, Failure> {
     let clock = Arc::new(SystemClock);
     let catalogue = catalogue(config, output)?;
     let desk = Desk::new(store, tickets, trackers, catalogue, clock, &UlidIds::default());
-    Ok(desk.with_routes(config.routes.clone()).with_budget(config.tickets))
+    let desk = desk.with_routes(config.routes.clone()).with_budget(config.tickets);
+    Ok(if config.systems.defender == Some(Authority::Defender) { desk.asking_defender() } else { desk })
 }
 
 /// What tells systems what became of the problems that come from them.

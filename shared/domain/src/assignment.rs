@@ -96,15 +96,24 @@ fn time(at: Timestamp) -> String {
     at.round(Unit::Second).unwrap_or(at).to_string()
 }
 
+/// What follows from looking at an assignment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Look {
+    /// What it was told, as far as that stands there yet.
+    pub told: Told,
+    /// What it was being told, and heard.
+    pub heard: Vec<Changed>,
+    /// What to write, where anything is to be written.
+    pub write: Option<Write>,
+}
+
 /// What to write over an assignment.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fill {
+pub struct Write {
     /// All that it says then: a write leaves nothing as it was.
     pub properties: Value,
     /// What of that is new.
     pub changes: Vec<Changed>,
-    /// What it was told then, of what it is told.
-    pub values: Values,
 }
 
 /// What stands in Defender.
@@ -117,69 +126,92 @@ pub struct Found<'v> {
     pub by_machine: bool,
 }
 
-/// What to write into an assignment that says `found`, was told `told` and is to say `wanted`. Nothing, where there is
-/// nothing to write, or it may not be.
+/// What to write into an assignment that says `found`, was told `told` and is to say `wanted` in this period.
 ///
-/// Gaps are filled, and what Amend wrote is brought up to date. What somebody else wrote stays, unless `overrides`, and
-/// a person's stays in any case.
+/// Gaps are filled, and what Amend wrote is brought up to date. What somebody else wrote stays, or took away, unless
+/// `overrides`: then Amend's first write also covers what a machine wrote before.
 #[must_use]
-pub fn fill(found: Option<Found<'_>>, told: &Told, wanted: &Values, overrides: bool) -> Option<Fill> {
+pub fn look(found: Option<Found<'_>>, told: &Told, wanted: &Values, overrides: bool, period: u32) -> Look {
     let mut properties = found.map_or_else(|| json!({}), |found| found.properties.clone());
-    let may_override = overrides && found.is_some_and(|found| found.by_machine);
-    let (mut changes, mut values) = (Vec::new(), Values::new());
+    let (told, heard) = told.seen(period, |path| at(&properties, path).cloned().unwrap_or(Value::Null));
+    // Once Amend wrote it, it was a machine in any case.
+    let may_override =
+        overrides && told.at.is_none() && heard.is_empty() && found.is_some_and(|found| found.by_machine);
+    let mut changes = Vec::new();
+    let mut change = |properties: &mut Value, path: &str, to: &Value| {
+        let from = at(properties, path).cloned().unwrap_or(Value::Null);
+        if to.is_null() {
+            take(properties, path)
+        } else {
+            put(properties, path, to.clone())
+        }
+        changes.push(Changed { path: path.into(), from, to: to.clone() });
+    };
     // The date first: grace is asked for until Amend's own, not until somebody else's.
-    let is_due = |path: &str| path == DUE;
-    let first = wanted.iter().filter(|(path, _)| is_due(path));
-    for (path, to) in first.chain(wanted.iter().filter(|(path, _)| !is_due(path))) {
-        let others_date =
-            |properties: &Value| wanted.get(DUE).zip(at(properties, DUE)).is_none_or(|(to, is)| !same(to, is));
-        if &**path == GRACE && others_date(&properties) {
-            continue;
+    let first = wanted.iter().filter(|(path, _)| &***path == DUE);
+    let mut spared = true;
+    for (path, to) in first.chain(wanted.iter().filter(|(path, _)| &***path != DUE)) {
+        let is = at(&properties, path).cloned().unwrap_or(Value::Null);
+        let mut may =
+            !told.theirs.contains(path) && (told.values.contains_key(path) || is_gap(path, &is) || may_override);
+        if &**path == GRACE {
+            spared = wanted.get(DUE).zip(at(&properties, DUE)).is_some_and(|(to, is)| same(to, is));
+            may = may && spared;
         }
-        let from = at(&properties, path).cloned().unwrap_or(Value::Null);
-        let ours = told.is_ours(path, &from);
-        if same(&from, to) {
-            // What was told, or is so by chance: only the first is Amend's.
-            if ours {
-                values.insert(path.clone(), to.clone());
-            }
-            continue;
+        if may && !same(&is, to) {
+            change(&mut properties, path, to);
         }
-        if ours || is_gap(path, &from, told) || may_override {
-            put(&mut properties, path, to.clone());
-            values.insert(path.clone(), to.clone());
-            changes.push(Changed { path: path.clone(), from, to: to.clone() });
-        }
-    }
-    if let Some(due) = told.values.get(DUE).filter(|_| !wanted.contains_key(DUE)) {
-        values.insert(DUE.into(), due.clone());
     }
     // What was told and is not wanted any more is taken back: an ETA, a ticket.
-    for path in told.values.keys().filter(|path| !wanted.contains_key(*path) && &***path != DUE) {
-        let from = at(&properties, path).cloned().unwrap_or(Value::Null);
-        if !from.is_null() && told.is_ours(path, &from) {
-            take(&mut properties, path);
-            changes.push(Changed { path: path.clone(), from, to: Value::Null });
+    for path in told.values.keys() {
+        let wanted = wanted.contains_key(path) && (&**path != GRACE || spared);
+        if !wanted && &**path != DUE {
+            change(&mut properties, path, &Value::Null);
         }
     }
     // Defender takes none without a date.
     let has_due = at(&properties, DUE).is_some_and(|due| !due.is_null());
-    (has_due && !changes.is_empty()).then_some(Fill { properties, changes, values })
+    let write = (has_due && !changes.is_empty()).then_some(Write { properties, changes });
+    Look { told, heard, write }
 }
 
-/// Whether nothing stands there. A mail that is not switched off is as nobody left it, unless Amend had switched it off.
-fn is_gap(path: &str, value: &Value, told: &Told) -> bool {
+/// Whether nothing stands there. A mail that is not switched off is as nobody left it.
+fn is_gap(path: &str, value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.trim().is_empty(),
-        Value::Bool(false) => [OWNER_MAIL_OFF, MANAGER_MAIL_OFF].contains(&path) && !told.values.contains_key(path),
+        Value::Bool(false) => [OWNER_MAIL_OFF, MANAGER_MAIL_OFF].contains(&path),
         _ => false,
     }
 }
 
-/// Who owns an assessment there, and until when.
+/// What is told of what is over: that its ticket is.
 #[must_use]
-pub fn assigned(properties: &Value) -> Assigned {
+pub fn over(wanted: &Values, told: &Told) -> Values {
+    let mut over = told.values.clone();
+    if let Some((path, status)) = wanted.get_key_value(TICKET_STATUS).filter(|(path, _)| over.contains_key(*path)) {
+        over.insert(path.clone(), status.clone());
+    }
+    over
+}
+
+/// What of an assignment is new since it was read last: whose it is, and until when.
+#[must_use]
+pub fn news(properties: &Value, read: &Values) -> Assigned {
+    let is_new =
+        |path: &str| !same(at(properties, path).unwrap_or(&Value::Null), read.get(path).unwrap_or(&Value::Null));
+    let all = assigned(properties);
+    let eta = is_new(ETA);
+    Assigned {
+        owner: all.owner.filter(|_| is_new(OWNER)),
+        due: all.due.filter(|_| is_new(DUE)),
+        eta: all.eta.filter(|_| eta),
+        why: all.why.filter(|_| eta),
+    }
+}
+
+/// Who owns an assessment there, and until when.
+fn assigned(properties: &Value) -> Assigned {
     let text = |path: &str| at(properties, path).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
     let time = |path: &str| text(path).and_then(|text| text.parse::<Timestamp>().ok());
     Assigned {

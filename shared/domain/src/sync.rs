@@ -1,11 +1,11 @@
 //! The systems that problems come from, and that are told what became of them: Defender for Cloud, AWS Security Hub,
 //! Security Command Center. Which of them know a problem, what of it they are told, and what they were told last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     assessment::Source,
@@ -142,31 +142,86 @@ pub struct Told {
     /// In which period of the problem.
     #[serde(default)]
     pub period: u32,
-    /// What it was told last, or what was read and taken over.
-    #[serde(default)]
+    /// What it was told last.
+    #[serde(default, skip_serializing_if = "Values::is_empty")]
     pub values: Values,
-    /// What it is being told: whether it heard that is not known.
+    /// Where something else stands by now than it was told: that is somebody else's.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub theirs: BTreeSet<Box<str>>,
+    /// What was read there and taken over.
+    #[serde(default, skip_serializing_if = "Values::is_empty")]
+    pub read: Values,
+    /// What it is being told, null for what is taken back: whether it heard that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub telling: Option<Values>,
-    /// When.
+    /// When it was told something last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
 }
 
 impl Told {
-    /// Whether a value that stands there is what it was told.
+    /// The same, by what stands there now: what it was being told was heard where it stands there, which is said; what
+    /// is not as it was told is somebody else's.
+    ///
+    /// In a new period of the problem what was taken away from there may be told again.
     #[must_use]
-    pub fn is_ours(&self, path: &str, value: &Value) -> bool {
-        let one = |values: &Values| values.get(path).is_some_and(|told| same(told, value));
-        one(&self.values) || self.telling.as_ref().is_some_and(one)
+    pub fn seen(&self, period: u32, at: impl Fn(&str) -> Value) -> (Self, Vec<Changed>) {
+        let mut now = Self { telling: None, ..self.clone() };
+        let mut heard = Vec::new();
+        if now.period != period {
+            now.period = period;
+            now.theirs.clear();
+            now.values.retain(|path, _| !at(path).is_null());
+        }
+        for (path, to) in self.telling.iter().flatten() {
+            let from = self.values.get(path).cloned().unwrap_or(Value::Null);
+            if !same(&at(path), to) || same(&from, to) {
+                continue;
+            }
+            if to.is_null() {
+                now.values.remove(path)
+            } else {
+                now.values.insert(path.clone(), to.clone())
+            };
+            heard.push(Changed { path: path.clone(), from, to: to.clone() });
+        }
+        let others: Vec<Box<str>> =
+            now.values.iter().filter(|(path, value)| !same(&at(path), value)).map(|(path, _)| path.clone()).collect();
+        for path in others {
+            now.values.remove(&path);
+            now.theirs.insert(path);
+        }
+        (now, heard)
+    }
+
+    /// The same, where it was told that.
+    #[must_use]
+    pub fn heard(mut self, telling: Values, now: Timestamp) -> Self {
+        for (path, to) in telling {
+            if to.is_null() {
+                self.values.remove(&path)
+            } else {
+                self.values.insert(path, to)
+            };
+        }
+        Self { telling: None, at: Some(now), ..self }
     }
 }
 
-/// Whether two values say the same: times do, however they are written.
+/// Whether two values say the same: times do, however they are written, and members, whatever their case.
 #[must_use]
 pub fn same(one: &Value, other: &Value) -> bool {
     let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
-    one == other || time(one).zip(time(other)).is_some_and(|(one, other)| one == other)
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            let given = |members: &Map<String, Value>| members.values().filter(|value| !value.is_null()).count();
+            let has = |name: &str, value: &Value| {
+                other.iter().any(|(member, other)| member.eq_ignore_ascii_case(name) && same(value, other))
+            };
+            given(one) == given(other) && one.iter().all(|(name, value)| value.is_null() || has(name, value))
+        }
+        _ => one == other || time(one).zip(time(other)).is_some_and(|(one, other)| one == other),
+    }
 }
 
 /// One value that is changed.

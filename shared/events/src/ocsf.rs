@@ -94,6 +94,10 @@ pub(crate) fn read(raw: &str, path: &str, context: &Context, reader: &mut Reader
     let Some(id) = given(finding.info.as_ref().and_then(|info| info.id.as_ref())) else {
         return missing(reader, "finding_info.uid");
     };
+    // Amend put it there itself, for what Defender says: it says nothing new.
+    if id.starts_with("amend/p-") {
+        return reader.set_aside("finding of Amend", "Amend imported it itself");
+    }
     let Some(compliance) = finding.compliance.as_ref() else { return missing(reader, "compliance") };
     let Some(control) = given(compliance.control.as_ref()) else { return missing(reader, "compliance.control") };
     let resources = finding.resources.as_ref().map(|many| many.0.as_slice()).unwrap_or_default();

@@ -371,7 +371,7 @@ impl PipelineError {
             Self::Remedy(error) => error.hint(),
             Self::Ambiguous { ids, .. } => Some(format!("name one of {}", ids.join(", "))),
             Self::System { source, .. } if source.is_denied() => {
-                Some("`amend roles` shows what must be granted; then `amend work retry`".into())
+                Some("`amend roles` shows what must be granted; it is tried again by itself".into())
             }
             Self::Several { .. } => Some("delete those that do not count there, then `amend work retry`".into()),
             Self::NoTracker { .. } => Some("put it back under `connect` in amend.yaml, then `amend work retry`".into()),

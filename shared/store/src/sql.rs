@@ -374,6 +374,13 @@ pub(crate) const PUT_WORK: Insert = Insert {
         attempts = CASE WHEN work.until > 0 THEN 0 ELSE work.attempts END, holder = NULL, until = 0",
 };
 
+/// What waits for a person is tried again, as something of it changed.
+pub(crate) const RENEW_PARKED: Pick = Pick {
+    key: &["key"],
+    select: "UPDATE work SET parked = NULL, why = NULL, attempts = 0 WHERE parked IS NOT NULL \
+        AND key IN (SELECT key FROM wanted)",
+};
+
 /// Takes up the most urgent piece of work that is due and that nobody is at; `$past` what others are about to.
 macro_rules! claim_work {
     ($past:literal) => {
@@ -512,7 +519,8 @@ pub(crate) const SYNCED_SINCE: &str = "SELECT key FROM synced WHERE at > $1";
 pub(crate) const PROBLEMS_OF_SETTING: &str = "SELECT body FROM problems WHERE resource = $1 AND setting = $2";
 
 /// The problems that are in a ticket.
-pub(crate) const MEMBERS_NOW: &str = "SELECT problem FROM ticket_members WHERE ticket = $1 AND body IS NOT NULL";
+pub(crate) const MEMBERS_NOW: &str = "SELECT problem FROM ticket_members WHERE ticket = $1 AND body IS NOT NULL \
+    AND ($2 = 1 OR told IS NULL)";
 
 /// What nobody is at waits for a person.
 pub(crate) const PARK_WORK: &str = "UPDATE work SET parked = $2, why = $3 WHERE key = $1 AND until = 0";

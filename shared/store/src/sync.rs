@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     Filter, Store, StoreError,
     body::{read, read_all, read_one, write},
-    database::{Database, Tx, values},
+    database::{Database, Tx, Value, values},
     sql, trail, work,
 };
 
@@ -64,7 +64,9 @@ pub(crate) async fn queue<'p>(
     let mut all: Vec<(String, i64)> = problems.flat_map(|problem| subjects(&systems, problem)).collect();
     // Whoever queues several does so in one order, or two could wait for each other for ever.
     all.sort_unstable();
-    work::put_all(tx, WorkKind::Sync, all.iter().map(|(subject, rank)| (subject.as_str(), *rank, now))).await
+    work::put_all(tx, WorkKind::Sync, all.iter().map(|(subject, rank)| (subject.as_str(), *rank, now))).await?;
+    let keys: Vec<Value<'_>> = all.iter().map(|(subject, _)| Value::from(WorkKind::Sync.key(subject))).collect();
+    tx.pick(&sql::RENEW_PARKED, &keys).await.map(drop)
 }
 
 fn subjects(systems: &BTreeSet<System>, problem: &Problem) -> Vec<(String, i64)> {
@@ -88,13 +90,13 @@ pub(crate) async fn queue_step(tx: &mut Tx, r: &Remediation) -> Result<(), Store
     queue(tx, problems.iter(), r.changed).await
 }
 
-/// Queues the problems of a ticket.
-pub(crate) async fn queue_ticket(tx: &mut Tx, ticket: &str, now: Timestamp) -> Result<(), StoreError> {
+/// Queues the problems of a ticket: all of them, or those that its tracker is told of for the first time.
+pub(crate) async fn queue_ticket(tx: &mut Tx, ticket: &str, all: bool, now: Timestamp) -> Result<(), StoreError> {
     if tx.systems.is_empty() {
         return Ok(());
     }
     let mut problems = Vec::new();
-    for row in tx.rows(sql::MEMBERS_NOW, &values![ticket]).await? {
+    for row in tx.rows(sql::MEMBERS_NOW, &values![ticket, all]).await? {
         problems.extend(problem(tx, row.get(0)?).await?);
     }
     queue(tx, problems.iter(), now).await

@@ -180,12 +180,12 @@ impl Tickets for Database {
         if tx.run(sql::TELL_TICKET, &values![ticket.id.as_str(), told, write("tickets", &bare(ticket))?]).await? != 1 {
             return Err(StoreError::Overtaken { id: ticket.id.to_string() });
         }
+        if let Some(what) = what {
+            sync::queue_ticket(&mut tx, ticket.id.as_str(), what != "ticket.commented", now).await?;
+        }
         put_told(&mut tx, ticket).await?;
         tx.run(sql::FORGET_MOVED, &values![ticket.id.as_str()]).await?;
         if let Some(what) = what {
-            if what != "ticket.commented" {
-                sync::queue_ticket(&mut tx, ticket.id.as_str(), now).await?;
-            }
             let entry = ticket.told.entry.as_ref();
             let detail = json!({
                 "tracker": ticket.tracker, "entry": entry.map(|entry| &entry.key),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use amend_domain::{Problem, sync::System};
 use amend_pipeline::{
     Config,
-    sync::{Authority, Step, Systems},
+    sync::{Authority, Look, Systems},
 };
 use amend_store::{Filter, Store as _, Syncs as _};
 use serde_json::{Value, json};
@@ -118,8 +118,22 @@ async fn plan(id: Option<&str>, limit: u32, config: &Config, output: Output) -> 
     let progress = output.progress(problems.len(), "problems");
     let (mut rows, mut steps) = (Vec::new(), 0_usize);
     let mut shown = String::new();
+    let mut failures = 0_usize;
     for problem in &problems {
-        for step in syncer.preview(problem).await? {
+        let looks = match syncer.preview(problem).await {
+            Ok(looks) => looks,
+            // The rest is shown all the same.
+            Err(error) => {
+                failures = failures.saturating_add(1);
+                let (why, hint) = (setup::whole(&error), error.hint());
+                rows.push(
+                    json!({ "problem": problem.id, "resource": problem.resource.id, "error": why, "hint": hint }),
+                );
+                unread(&mut shown, problem, &why, hint.as_deref(), output);
+                Vec::new()
+            }
+        };
+        for step in looks {
             steps = steps.saturating_add(1);
             rows.push(json!({
                 "system": step.system, "problem": problem.id, "resource": problem.resource.id, "target": step.target,
@@ -132,19 +146,27 @@ async fn plan(id: Option<&str>, limit: u32, config: &Config, output: Output) -> 
     progress.finish_and_clear();
     if output.format() == Format::Json {
         output.json(&rows)?;
-        return Ok(Exit::Ok);
+        return Ok(if failures == 0 { Exit::Ok } else { Exit::No });
     }
     shown.lines().for_each(|line| output.line(line));
-    output.note(&format!(
-        "{} looked at, {} to be told; nothing was written",
-        counted(problems.len(), "problem"),
-        steps
-    ));
-    Ok(Exit::Ok)
+    let failed = if failures == 0 { String::new() } else { format!(", {failures} of them cannot be read") };
+    let looked = counted(problems.len(), "problem");
+    output.note(&format!("{looked} looked at{failed}, {steps} to be told; nothing was written"));
+    Ok(if failures == 0 { Exit::Ok } else { Exit::No })
+}
+
+/// Why nothing is known of a problem.
+fn unread(text: &mut String, problem: &Problem, why: &str, hint: Option<&str>, output: Output) {
+    use std::fmt::Write as _;
+    let name = crate::output::clean(&problem.resource.name);
+    let _ = writeln!(text, "{}", output.toned(Tone::Warn, &format!("{name}: {}", crate::output::clean(why))));
+    if let Some(hint) = hint {
+        let _ = writeln!(text, "  hint: {hint}");
+    }
 }
 
 /// A step, with what it changes.
-fn show(text: &mut String, problem: &Problem, step: &Step, output: Output) {
+fn show(text: &mut String, problem: &Problem, step: &Look, output: Output) {
     use std::fmt::Write as _;
     let what = crate::output::clean(&problem.title);
     let _ = writeln!(text, "{}: {what}: {}", step.system.name(), crate::output::clean(&problem.resource.name));

@@ -7,7 +7,7 @@ use amend_domain::{
     exemption::Exemption,
     work::{After, Work},
 };
-use amend_pipeline::{Config, audit, fixer::Fixer};
+use amend_pipeline::{Config, audit, fixer::Fixer, sync::Authority};
 use amend_store::{BY_CONFIGURATION, Store as _};
 use serde_json::json;
 
@@ -40,13 +40,18 @@ pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
     let (desk, herald) = (setup::desk(config, output).await?, setup::herald(config).await?);
     let syncer = setup::syncer(config, all, output).await?;
     loop {
-        let told = match desk.work().await? {
-            Some(told) => Some(told),
-            None => match syncer.work().await? {
-                Some(told) => Some(told),
-                None => herald.work().await?,
-            },
-        };
+        // Where Defender says whose a problem is, it is asked before anything is filed; else it is told of the ticket.
+        let first = config.systems.defender == Some(Authority::Defender);
+        let mut told = if first { syncer.work().await? } else { None };
+        if told.is_none() {
+            told = desk.work().await?;
+        }
+        if told.is_none() && !first {
+            told = syncer.work().await?;
+        }
+        if told.is_none() {
+            told = herald.work().await?;
+        }
         let count = match told {
             Some((_, After::Parked { .. })) => &mut parked,
             Some((_, After::Again { .. })) => &mut later,

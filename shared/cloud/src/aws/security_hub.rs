@@ -68,6 +68,8 @@ pub struct Finding {
     pub generator: String,
     /// `NEW`, `NOTIFIED`, `RESOLVED`, `SUPPRESSED`.
     pub workflow: String,
+    /// How many resources it is about.
+    pub resources: usize,
     /// Its note, and who wrote that.
     pub note: Option<(String, String)>,
 }
@@ -276,6 +278,7 @@ fn finding(finding: AwsSecurityFinding) -> Option<Finding> {
         control: finding.compliance.and_then(|compliance| compliance.security_control_id),
         product_control: finding.product_fields.and_then(|mut fields| fields.remove("ControlId")),
         generator: finding.generator_id.unwrap_or_default(),
+        resources: finding.resources.map_or(0, |resources| resources.len()),
         workflow: workflow.map_or_else(|| "NEW".to_owned(), |status| status.as_str().to_owned()),
         note,
     })

@@ -5,19 +5,20 @@ use amend_domain::{
     assignment::{self, Found, Mails},
     problem::FindingState,
     resource::arm_account,
-    sync::{System, is_open},
+    said::Assigned,
+    sync::{System, Values, is_open},
 };
 use serde_json::Value;
 
-use super::{Act, Authority, Sight, Step, Syncer, failed};
+use super::{Act, Authority, Look, Sight, Syncer, failed};
 use crate::PipelineError;
 
 /// In the canonical id of an assessment, after what was assessed.
 const ASSESSMENTS: &str = "/providers/microsoft.security/assessments/";
 
 impl Syncer {
-    /// What is to be done about the assessments of a problem.
-    pub(super) async fn defender(&self, sight: &Sight<'_>) -> Result<Vec<Step>, PipelineError> {
+    /// What comes of looking at the assessments of a problem.
+    pub(super) async fn defender(&self, sight: &Sight<'_>) -> Result<Vec<Look>, PipelineError> {
         let (problem, Some(authority)) = (sight.problem, self.systems.defender) else { return Ok(Vec::new()) };
         let owner = problem.decision.owner.name.as_deref();
         let mails = Mails {
@@ -27,7 +28,7 @@ impl Syncer {
         };
         let address = owner.and_then(|owner| self.owners.address(owner));
         let all = assignment::wanted(problem, address, sight.ticket.as_ref(), mails);
-        let mut steps = Vec::new();
+        let mut looks = Vec::new();
         // The assessment that it was decided about speaks first.
         let mut ids: Vec<_> = System::Defender.findings(problem).collect();
         ids.sort_by_key(|id| **id != problem.decided_by);
@@ -38,17 +39,13 @@ impl Syncer {
             }
             let told = sight.told(id.as_str());
             let unhealthy = problem.findings.get(id).is_some_and(|finding| finding.state == FindingState::Unhealthy);
-            let wanted = if !is_open(problem) || !unhealthy {
-                if authority == Authority::Defender || told.values.is_empty() {
-                    continue;
-                }
-                // What is over is told no more than that its ticket is.
-                let mut over = told.values.clone();
-                over.extend(all.clone().into_iter().filter(|(path, _)| told.values.contains_key(path)));
-                over
-            } else {
-                all.clone()
-            };
+            let is_over = !is_open(problem) || !unhealthy;
+            // What is over is told no more than that its ticket is.
+            let was_told = !told.values.is_empty() || told.telling.is_some();
+            if is_over && (authority == Authority::Defender || !was_told) {
+                continue;
+            }
+            let wanted = if is_over { assignment::over(&all, &told) } else { all.clone() };
             let fails = |source| failed(System::Defender, problem, source);
             let Some(found) = governance::list(&*self.clouds, id.as_str()).await.map_err(fails)? else { continue };
             let found = match found.as_slice() {
@@ -59,40 +56,53 @@ impl Syncer {
                     return Err(PipelineError::Several { assessment: id.to_string(), count: several.len() });
                 }
             };
+            if is_over && found.is_none() {
+                continue;
+            }
             let nothing = Value::Null;
             let properties = found.map(|one| one.get("properties").unwrap_or(&nothing));
-            let step = match authority {
-                Authority::Defender => properties.and_then(|properties| {
-                    let values = assignment::taken_over(properties);
-                    let known = told.period == problem.period && told.values == values;
-                    let act = Act::TakeOver(assignment::assigned(properties));
-                    (!known).then(|| (Vec::new(), values, act))
-                }),
+            let mut look = Look {
+                system: System::Defender,
+                target: id.as_str().into(),
+                changes: Vec::new(),
+                told,
+                heard: Vec::new(),
+                act: None,
+            };
+            match authority {
+                Authority::Defender => {
+                    // In a new period all of it counts again.
+                    let known = if look.told.period == problem.period { look.told.read.clone() } else { Values::new() };
+                    look.told.period = problem.period;
+                    if let Some(properties) = properties {
+                        let read = assignment::taken_over(properties);
+                        let assigned = assignment::news(properties, &known);
+                        look.told.read = known;
+                        let is_news = assigned != Assigned::default();
+                        look.act = is_news.then_some(Act::TakeOver { assigned, read });
+                    }
+                }
                 Authority::Amend { overrides } => {
                     let found_there = found
                         .zip(properties)
                         .map(|(one, properties)| Found { properties, by_machine: by_machine(one) });
-                    assignment::fill(found_there, &told, &wanted, overrides).map(|fill| {
+                    let seen = assignment::look(found_there, &look.told, &wanted, overrides, problem.period);
+                    (look.told, look.heard) = (seen.told, seen.heard);
+                    if let Some(write) = seen.write {
                         let theirs = found.and_then(|one| one.get("name")).and_then(Value::as_str);
                         let name = theirs.map_or_else(|| assignment::key(id), ToOwned::to_owned);
-                        (fill.changes, fill.values, Act::Assign { name, properties: fill.properties })
-                    })
+                        look.changes = write.changes;
+                        look.act = Some(Act::Assign { name, properties: write.properties });
+                    }
                 }
-            };
-            let target = id.as_str().into();
-            steps.extend(step.map(|(changes, values, act)| Step {
-                system: System::Defender,
-                target,
-                changes,
-                values,
-                act,
-            }));
+            }
+            looks.push(look);
             // Of several that say something, one counts: else each would be taken over from the other, again and again.
             if authority == Authority::Defender && found.is_some() {
                 break;
             }
         }
-        Ok(steps)
+        Ok(looks)
     }
 }
 

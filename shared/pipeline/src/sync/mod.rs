@@ -18,7 +18,6 @@ use amend_domain::{
     owners::Owners,
     plan::{Remediation, State as Step_},
     ports::{Clock, Ids},
-    problem::State as ProblemState,
     said::{Assigned, Said, Unheard},
     sync::{Changed, Synced, System, Told, Values},
     work::{After, Lease, Work, WorkKind},
@@ -110,25 +109,28 @@ impl Systems {
     }
 }
 
-/// What is to be done about one assessment or finding.
+/// What came of looking at one assessment or finding.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Step {
+pub struct Look {
     /// With which system.
     pub system: System,
     /// What it calls it.
     pub target: Box<str>,
-    /// What is new there; of what is taken over from there, nothing.
+    /// What is new there, where it is told something.
     pub changes: Vec<Changed>,
-    /// What it was told then.
-    values: Values,
-    act: Act,
+    /// What it was told, as far as that stands there yet.
+    told: Told,
+    /// What it was being told, and heard.
+    heard: Vec<Changed>,
+    /// What is to be done about it, where anything is.
+    act: Option<Act>,
 }
 
 /// How it is done.
 #[derive(Clone, Debug, PartialEq)]
 enum Act {
-    /// What Defender says is taken over.
-    TakeOver(Assigned),
+    /// What Defender says is taken over; with all that was read.
+    TakeOver { assigned: Assigned, read: Values },
     /// An assignment of this name is written.
     Assign { name: String, properties: serde_json::Value },
     /// A finding of Security Hub is updated.
@@ -139,19 +141,28 @@ enum Act {
     Mark(BTreeMap<&'static str, Option<String>>),
 }
 
-impl Step {
+impl Look {
     /// What is taken over with it, where it writes nothing.
     #[must_use]
     pub fn taken_over(&self) -> Option<&Assigned> {
         match &self.act {
-            Act::TakeOver(assigned) => Some(assigned),
+            Some(Act::TakeOver { assigned, .. }) => Some(assigned),
             _ => None,
         }
     }
+
+    /// What its target is being told: null is what is taken back.
+    fn telling(&self) -> Values {
+        self.changes.iter().map(|change| (change.path.clone(), change.to.clone())).collect()
+    }
 }
 
-/// A system in an account.
-type There = (System, Option<AccountId>);
+/// A system in an account and region.
+type There = (System, Option<AccountId>, Option<Box<str>>);
+
+fn there(system: System, problem: &Problem) -> There {
+    (system, problem.resource.account.clone(), problem.resource.region.clone())
+}
 
 /// What is known of a problem when systems are told of it.
 struct Sight<'p> {
@@ -232,6 +243,9 @@ impl Syncer {
             Ok(after) => after,
             // Something of it changed meanwhile, and it is to be looked at again; or another is at it.
             Err(PipelineError::Store(StoreError::Overtaken { .. })) => return Ok(Some((work, After::Done))),
+            Err(PipelineError::Store(error)) => {
+                After::Again { at: add(self.clock.now(), FIRST_WAIT), why: error.to_string() }
+            }
             Err(error) => put_off(&work, &error, self.clock.now()),
         };
         self.store.leave(&lease, &after, self.clock.now()).await?;
@@ -243,11 +257,12 @@ impl Syncer {
     ///
     /// # Errors
     /// When a system or the store does not answer.
-    pub async fn preview(&self, problem: &Problem) -> Result<Vec<Step>, PipelineError> {
+    pub async fn preview(&self, problem: &Problem) -> Result<Vec<Look>, PipelineError> {
         let mut all = Vec::new();
         for system in self.systems.in_use().into_iter().filter(|system| system.knows(problem)) {
             let synced = self.syncs.synced(system, &problem.id).await?;
-            all.extend(self.steps(system, problem, &synced).await?);
+            let looks = self.looks(system, problem, &synced).await?;
+            all.extend(looks.into_iter().filter(|look| look.act.is_some()));
         }
         Ok(all)
     }
@@ -270,10 +285,11 @@ impl Syncer {
         let found = self.store.find(id).await?.into_iter().find(|problem| problem.id.as_str() == id);
         let Some(problem) = found.filter(|_| self.systems.in_use().contains(&system)) else { return Ok(After::Done) };
         if let Some((at, why)) = self.left_alone(system, &problem) {
-            return Ok(After::Again { at, why });
+            return Ok(After::Held { at, why });
         }
         match self.tell(system, &problem, lease).await {
-            Ok(()) => Ok(After::Done),
+            Ok(true) => Ok(After::Later { at: self.clock.now() }),
+            Ok(false) => Ok(After::Done),
             Err(PipelineError::System { source, .. }) if source.may_pass() || source.is_denied() => {
                 Ok(self.later(work, system, &problem, &source))
             }
@@ -281,54 +297,67 @@ impl Syncer {
         }
     }
 
-    /// Asks a system what it says of a problem, and tells it what differs, one step after the other.
-    async fn tell(&self, system: System, problem: &Problem, lease: &Lease) -> Result<(), PipelineError> {
+    /// Asks a system what it says of a problem, and tells it what differs, one target after the other. Returns whether
+    /// there is more to say of what came to be there by that.
+    async fn tell(&self, system: System, problem: &Problem, lease: &Lease) -> Result<bool, PipelineError> {
         let mut synced = self.syncs.synced(system, &problem.id).await?;
-        let steps = self.steps(system, problem, &synced).await?;
-        let mut entries = Vec::new();
-        let touched: BTreeSet<&str> = steps.iter().map(|step| &*step.target).collect();
-        for (target, told) in &mut synced.targets {
-            // It was told, and only the answer was lost.
-            if let Some(values) = told.telling.take_if(|_| !touched.contains(&**target)) {
-                let changes: Vec<_> = values.keys().map(|path| json!({ "path": path })).collect();
-                entries.push(self.entry(system, problem, target, json!(changes)));
-                told.values.extend(values);
-            }
-        }
-        for step in steps {
+        let looks = self.looks(system, problem, &synced).await?;
+        let (mut entries, mut first_error, mut again) = (Vec::new(), None, false);
+        for look in looks {
             let now = self.clock.now();
-            if let Act::TakeOver(assigned) = &step.act {
-                match self.store.hear(problem.id.as_str(), &Said::Assigned(assigned.clone()), now).await? {
-                    // The problem changed, so it is looked at again: then it is kept that this is no news.
-                    Some(Ok(_)) => info!(problem = %problem.id, "taken over from Defender"),
-                    None | Some(Err(Unheard::Same | Unheard::Closed | Unheard::Backlog | Unheard::Ungoverned)) => {}
-                    Some(Err(why)) => return Err(PipelineError::Unheard { problem: problem.id.to_string(), why }),
-                }
-            } else {
-                let telling = synced.targets.entry(step.target.clone()).or_default();
-                telling.telling = Some(step.values.clone());
-                self.syncs.keep_synced(lease, add(now, LEASE), &synced, std::mem::take(&mut entries), now).await?;
-                if let Err(error) = self.act(&step, problem).await {
-                    if error.effect() == amend_cloud::Effect::None
-                        && let Some(told) = synced.targets.get_mut(&step.target)
-                    {
-                        told.telling = None;
-                        self.syncs.keep_synced(lease, add(now, LEASE), &synced, Vec::new(), now).await?;
-                    }
-                    return Err(failed(system, problem, error));
-                }
-                info!(system = system.as_str(), problem = %problem.id, target = &*step.target, "told");
-                entries.push(self.entry(system, problem, &step.target, json!(step.changes)));
+            let mut told = look.told.clone();
+            if !look.heard.is_empty() {
+                // It heard that, and only the answer was lost.
+                told.at = Some(now);
+                entries.push(self.entry(system, problem, &look.target, &look.heard));
             }
-            let told = Told { period: problem.period, values: step.values, telling: None, at: Some(now) };
-            synced.targets.insert(step.target, told);
+            synced.targets.insert(look.target.clone(), told.clone());
+            match &look.act {
+                None => {}
+                Some(Act::TakeOver { assigned, read }) => {
+                    match self.store.hear(problem.id.as_str(), &Said::Assigned(assigned.clone()), now).await? {
+                        // The problem changed, so it is looked at again: then it is kept that this is no news.
+                        Some(Ok(_)) => info!(problem = %problem.id, "taken over from Defender"),
+                        Some(Err(Unheard::Same)) => {}
+                        // It is no time to say so: it is said when it is.
+                        None | Some(Err(_)) => continue,
+                    }
+                    synced.targets.insert(look.target.clone(), Told { read: read.clone(), ..told });
+                }
+                Some(act) => {
+                    let telling = look.telling();
+                    synced.targets.insert(look.target.clone(), Told { telling: Some(telling.clone()), ..told.clone() });
+                    self.syncs.keep_synced(lease, add(now, LEASE), &synced, std::mem::take(&mut entries), now).await?;
+                    match self.act(act, &look, problem).await {
+                        Ok(()) => {
+                            info!(system = system.as_str(), problem = %problem.id, target = &*look.target, "told");
+                            // A finding that was not there before has a workflow of its own.
+                            let is_new = matches!(act, Act::Import(_)) && told.values.is_empty();
+                            again = again || is_new && self.systems.hub.findings;
+                            let entry = vec![self.entry(system, problem, &look.target, &look.changes)];
+                            synced.targets.insert(look.target.clone(), told.heard(telling, now));
+                            self.syncs.keep_synced(lease, add(now, LEASE), &synced, entry, now).await?;
+                        }
+                        // It is not there any more: there is nobody to tell.
+                        Err(CallError::Refused { status: 404, .. }) if system == System::Scc => {
+                            synced.targets.remove(&look.target);
+                        }
+                        // Others hear all the same.
+                        Err(error) => first_error = first_error.or(Some(error)),
+                    }
+                }
+            }
         }
         let now = self.clock.now();
-        Ok(self.syncs.keep_synced(lease, add(now, LEASE), &synced, entries, now).await?)
+        self.syncs.keep_synced(lease, add(now, LEASE), &synced, entries, now).await?;
+        match first_error {
+            Some(error) => Err(failed(system, problem, error)),
+            None => Ok(again),
+        }
     }
 
-    /// What is to be done about a problem with a system, as things are now.
-    async fn steps(&self, system: System, problem: &Problem, synced: &Synced) -> Result<Vec<Step>, PipelineError> {
+    /// What comes of looking at a problem with a system, as things are now.
+    async fn looks(&self, system: System, problem: &Problem, synced: &Synced) -> Result<Vec<Look>, PipelineError> {
         let ended = |r: &Remediation| {
             matches!(r.state, Step_::Set | Step_::Healthy | Step_::Undone | Step_::Failed | Step_::Parked)
         };
@@ -338,7 +367,7 @@ impl Syncer {
         let same = |r: &Remediation| r.problem.is_none() && *r.plan.fix == *problem.setting.as_str();
         remediations.extend(by_hand.into_iter().filter(same));
         // What was set before it came back says nothing of now.
-        let now_so = |r: &Remediation| problem.state != ProblemState::Open || r.begun >= problem.opened;
+        let now_so = |r: &Remediation| r.begun >= problem.opened;
         let last = remediations
             .into_iter()
             .filter(|r| ended(r) && now_so(r))
@@ -348,16 +377,16 @@ impl Syncer {
         match system {
             System::Defender => self.defender(&sight).await,
             System::SecurityHub => Box::pin(self.security_hub(&sight)).await,
-            System::Scc => Ok(scc::steps(&sight)),
+            System::Scc => Ok(scc::looks(&sight)),
         }
     }
 
-    /// Takes a step.
-    async fn act(&self, step: &Step, problem: &Problem) -> Result<(), CallError> {
-        match &step.act {
-            Act::TakeOver(_) => Ok(()),
+    /// Does what is to be done.
+    async fn act(&self, act: &Act, look: &Look, problem: &Problem) -> Result<(), CallError> {
+        match act {
+            Act::TakeOver { .. } => Ok(()),
             Act::Assign { name, properties } => {
-                amend_cloud::governance::put(&*self.clouds, &step.target, name, properties).await
+                amend_cloud::governance::put(&*self.clouds, &look.target, name, properties).await
             }
             Act::Update { finding, workflow, note } => {
                 let hub = self.hub_of(problem).await?;
@@ -365,16 +394,16 @@ impl Syncer {
             }
             Act::Import(ours) => self.hub_of(problem).await?.import(&ours.import(self.clock.now())).await,
             Act::Mark(marks) => {
-                let call = step.system.name().to_owned();
+                let call = look.system.name().to_owned();
                 let unknown = || CallError::NotReached { call, reason: "its project is not known".into() };
                 let project = problem.resource.account.as_ref().ok_or_else(unknown)?;
-                amend_cloud::marks::set(&*self.clouds, project, &step.target, marks).await
+                amend_cloud::marks::set(&*self.clouds, project, &look.target, marks).await
             }
         }
     }
 
     /// What the audit trail tells of what a system was told.
-    fn entry(&self, system: System, problem: &Problem, target: &str, changes: serde_json::Value) -> Entry {
+    fn entry(&self, system: System, problem: &Problem, target: &str, changes: &[Changed]) -> Entry {
         Entry {
             at: self.clock.now(),
             who: "amend".into(),
@@ -389,7 +418,7 @@ impl Syncer {
     /// Until when a system is left alone in the account of a problem, and why.
     fn left_alone(&self, system: System, problem: &Problem) -> Option<(Timestamp, String)> {
         let quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = quiet.get(&(system, problem.resource.account.clone())).cloned();
+        let until = quiet.get(&there(system, problem)).cloned();
         until.filter(|(until, _)| *until > self.clock.now())
     }
 
@@ -401,8 +430,9 @@ impl Syncer {
         let (at, why) = (add(self.clock.now(), wait), format!("{}: {error}", system.name()));
         warn!(work = work.key, why, "work did not get on");
         let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
-        quiet.insert((system, problem.resource.account.clone()), (at, why.clone()));
-        After::Again { at, why }
+        quiet.insert(there(system, problem), (at, why.clone()));
+        // Others come first then: they may fare better.
+        After::Again { at: add(at, FIRST_WAIT), why }
     }
 }
 

@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 
 use amend_domain::{
     problem::{Closed, State},
-    sync::{Changed, System, Values},
+    sync::{Changed, System},
 };
 use serde_json::Value;
 
-use super::{Act, Sight, Step};
+use super::{Act, Look, Sight};
 
 /// The most characters of a mark.
 const LONGEST: usize = 4_096;
 
-/// What is to be done about the findings of a problem.
-pub(super) fn steps(sight: &Sight<'_>) -> Vec<Step> {
+/// What comes of looking at the findings of a problem. What they are marked with is not read: the marks are Amend's own.
+pub(super) fn looks(sight: &Sight<'_>) -> Vec<Look> {
     let wanted = marks(sight);
-    let step = |target: &str| {
+    let look = |target: &str| {
         let told = sight.told(target);
         let mut changes = Vec::new();
         for (key, to) in &wanted {
@@ -31,12 +31,10 @@ pub(super) fn steps(sight: &Sight<'_>) -> Vec<Step> {
         }
         let marks = changes.iter().filter_map(|change| wanted.get_key_value(&*change.path));
         let act = Act::Mark(marks.map(|(key, value)| (*key, value.clone())).collect());
-        let kept = |(key, value): (&&'static str, &Option<String>)| Some(((*key).into(), value.as_deref()?.into()));
-        let values: Values = wanted.iter().filter_map(kept).collect();
-        let system = System::Scc;
-        (!changes.is_empty()).then(|| Step { system, target: target.into(), changes, values, act })
+        let act = (!changes.is_empty()).then_some(act);
+        Look { system: System::Scc, target: target.into(), changes, told, heard: Vec::new(), act }
     };
-    System::Scc.findings(sight.problem).filter_map(|id| step(id.as_str())).collect()
+    System::Scc.findings(sight.problem).map(|id| look(id.as_str())).collect()
 }
 
 /// What a finding is marked with; what has no value is taken away.

@@ -10,18 +10,22 @@ use amend_domain::{
     Problem, RecommendationKey, Severity, Source,
     plan::State as Step_,
     problem::{Closed, State},
-    sync::{Changed, System, Values, is_open},
+    sync::{Changed, System, Told, Values, is_open},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{Act, Sight, Step, Syncer, failed};
+use super::{Act, Look, Sight, Syncer, failed};
 use crate::PipelineError;
 
 const NEW: &str = "NEW";
 const NOTIFIED: &str = "NOTIFIED";
 const RESOLVED: &str = "RESOLVED";
 const SUPPRESSED: &str = "SUPPRESSED";
+
+/// What is told of a finding.
+const WORKFLOW: &str = "workflow";
+const NOTED: &str = "note";
 
 /// The most characters of a note, a title and a description.
 /// <https://docs.aws.amazon.com/securityhub/latest/userguide/securityhub-findings-format-syntax.html>
@@ -79,8 +83,8 @@ impl Syncer {
         self.clouds.aws.security_hub(&place).await
     }
 
-    /// What is to be done about the findings of a problem.
-    pub(super) async fn security_hub(&self, sight: &Sight<'_>) -> Result<Vec<Step>, PipelineError> {
+    /// What comes of looking at the findings of a problem.
+    pub(super) async fn security_hub(&self, sight: &Sight<'_>) -> Result<Vec<Look>, PipelineError> {
         let problem = sight.problem;
         // What is over, and was never told, is none of its business.
         if !is_open(problem) && sight.synced.targets.is_empty() && sight.set_by().is_none() {
@@ -91,14 +95,16 @@ impl Syncer {
         // Where it is off, there is nobody to tell.
         let Some(found) = found.await.map_err(fails)? else { return Ok(Vec::new()) };
         let theirs: Vec<&Finding> = found.iter().filter(|one| !one.is_ours && self.is_about(problem, one)).collect();
-        let mut steps = Vec::new();
+        let mut looks = Vec::new();
         if self.systems.hub.findings {
-            steps.extend(theirs.iter().filter_map(|finding| update(sight, finding)));
+            let own = format!("{OURS}{}", problem.id);
+            let ours = found.iter().filter(|one| self.systems.hub.import && one.id == own);
+            looks.extend(theirs.iter().copied().chain(ours).filter_map(|finding| update(sight, finding)));
         }
         if self.systems.hub.import {
-            steps.extend(self.import(sight, theirs.is_empty()).await?);
+            looks.extend(self.import(sight, theirs.is_empty()).await?);
         }
-        Ok(steps)
+        Ok(looks)
     }
 
     /// Whether a finding is about the setting of a problem.
@@ -113,11 +119,12 @@ impl Syncer {
     }
 
     /// The finding of Amend's own, where only Defender speaks of a problem; one that is there is brought up to date.
-    async fn import(&self, sight: &Sight<'_>, alone: bool) -> Result<Option<Step>, PipelineError> {
+    async fn import(&self, sight: &Sight<'_>, alone: bool) -> Result<Option<Look>, PipelineError> {
         let problem = sight.problem;
         let id = format!("{OURS}{}", problem.id);
         let told = sight.told(&id);
-        let imported = told.values.get("record").is_some_and(|record| record == "ACTIVE");
+        let active = |values: &Values| values.get("record").is_some_and(|record| record == "ACTIVE");
+        let imported = active(&told.values) || told.telling.as_ref().is_some_and(active);
         let mut spoken = problem.findings.values().filter(|finding| finding.source == Source::Defender);
         let Some(finding) = spoken.next() else { return Ok(None) };
         let key = &finding.key;
@@ -159,49 +166,50 @@ impl Syncer {
         if told.telling.is_none() && told.values == values && (fresh || !is_open(problem)) {
             return Ok(None);
         }
-        let changes = values.iter().filter_map(|(name, to)| {
-            let from = told.values.get(name).cloned().unwrap_or(Value::Null);
-            (from != *to).then(|| Changed { path: name.clone(), from, to: to.clone() })
-        });
-        let changes = changes.collect();
-        let act = Act::Import(Box::new(ours));
-        Ok(Some(Step { system: System::SecurityHub, target: id.into(), changes, values, act }))
+        // All of it is said again: what is no later than what is there is ignored, and does no harm.
+        let change = |(name, to): (Box<str>, Value)| {
+            let from = told.values.get(&name).cloned().unwrap_or(Value::Null);
+            Changed { path: name, from, to }
+        };
+        let changes = values.into_iter().map(change).collect();
+        let act = Some(Act::Import(Box::new(ours)));
+        Ok(Some(Look { system: System::SecurityHub, target: id.into(), changes, told, heard: Vec::new(), act }))
     }
 }
 
-/// What a finding is told that is not so there.
-fn update(sight: &Sight<'_>, finding: &Finding) -> Option<Step> {
-    // Who suppressed it wants to hear no more of it.
-    if finding.workflow == SUPPRESSED {
+/// What comes of looking at a finding.
+fn update(sight: &Sight<'_>, finding: &Finding) -> Option<Look> {
+    // Who suppressed it wants to hear no more of it; and what is so of one resource need not be of another.
+    if finding.workflow == SUPPRESSED || finding.resources > 1 {
         return None;
     }
     let target: Box<str> = format!("{}|{}", finding.product, finding.id).into();
-    let told = sight.told(&target);
-    let workflow = workflow(sight, finding, &target).filter(|workflow| *workflow != finding.workflow);
-    let old = finding.note.as_ref();
-    let note = note(sight).filter(|text| old.is_none_or(|(was, by)| by == AMEND && was != text));
-    let mut values = told.values.clone();
-    if told.period != sight.problem.period {
+    let mut told = sight.told(&target);
+    if told.period != sight.problem.period && told.values.get(WORKFLOW).is_some_and(|is| *is != *finding.workflow) {
         // Security Hub makes it new by itself where it is there again: what it was told before counts no more.
-        values.remove("workflow");
+        told.values.remove(WORKFLOW);
     }
+    let old = finding.note.as_ref();
+    let (told, heard) = told.seen(sight.problem.period, |path| match path {
+        WORKFLOW => finding.workflow.as_str().into(),
+        _ => old.map_or(Value::Null, |(text, _)| text.as_str().into()),
+    });
+    let may = |path: &str| !told.theirs.contains(path);
+    let workflow = workflow(sight, finding, &told).filter(|to| may(WORKFLOW) && *to != finding.workflow);
+    let note = note(sight, &told).filter(|to| may(NOTED) && old.is_none_or(|(is, by)| by == AMEND && is != to));
     let mut changes = Vec::new();
-    let mut change = |name: &str, from: Value, to: Option<&str>| {
-        if let Some(to) = to {
-            values.insert(name.into(), to.into());
-            changes.push(Changed { path: name.into(), from, to: to.into() });
-        }
+    let mut change = |path: &str, from: Value, to: Option<&str>| {
+        changes.extend(to.map(|to| Changed { path: path.into(), from, to: to.into() }));
     };
-    change("workflow", finding.workflow.as_str().into(), workflow);
-    change("note", old.map_or(Value::Null, |(was, _)| was.as_str().into()), note.as_deref());
+    change(WORKFLOW, finding.workflow.as_str().into(), workflow);
+    change(NOTED, old.map_or(Value::Null, |(is, _)| is.as_str().into()), note.as_deref());
     let act = Act::Update { finding: Box::new(finding.clone()), workflow: workflow.map(Into::into), note };
-    (!changes.is_empty()).then_some(Step { system: System::SecurityHub, target, changes, values, act })
+    let act = (!changes.is_empty()).then_some(act);
+    Some(Look { system: System::SecurityHub, target, changes, told, heard, act })
 }
 
 /// Which workflow a finding is to have; nothing, where what it has is right, or somebody else's.
-fn workflow(sight: &Sight<'_>, finding: &Finding, target: &str) -> Option<&'static str> {
-    let told = sight.told(target);
-    let ours = |status: &str| told.is_ours("workflow", &status.into());
+fn workflow(sight: &Sight<'_>, finding: &Finding, told: &Told) -> Option<&'static str> {
     let has_ticket = sight.ticket.as_ref().is_some_and(|entry| entry.open);
     if sight.set_by().is_some() {
         return Some(RESOLVED);
@@ -211,24 +219,30 @@ fn workflow(sight: &Sight<'_>, finding: &Finding, target: &str) -> Option<&'stat
         return None;
     }
     match finding.workflow.as_str() {
-        RESOLVED if ours(RESOLVED) => Some(if has_ticket { NOTIFIED } else { NEW }),
-        // Who set it back to new in the same period meant that.
-        NEW if has_ticket && !(ours(NOTIFIED) && told.period == sight.problem.period) => Some(NOTIFIED),
+        RESOLVED if told.values.get(WORKFLOW).is_some_and(|ours| ours == RESOLVED) => {
+            Some(if has_ticket { NOTIFIED } else { NEW })
+        }
+        NEW if has_ticket => Some(NOTIFIED),
         _ => None,
     }
 }
 
 /// What the note of a finding says; nothing, where there is nothing to say.
-fn note(sight: &Sight<'_>) -> Option<String> {
+fn note(sight: &Sight<'_>, told: &Told) -> Option<String> {
     let problem = sight.problem;
-    let text = match (sight.set_by(), &sight.ticket) {
-        (Some(r), _) => format!("Set by Amend with {} and read back; remediation {}.", r.plan.fix, r.id),
-        (None, Some(entry)) if is_open(problem) => {
+    let undone = sight.last.as_ref().filter(|r| matches!(r.state, Step_::Undone | Step_::Failed));
+    let text = match (sight.set_by(), &sight.ticket, undone) {
+        (Some(r), _, _) => format!("Set by Amend with {} and read back; remediation {}.", r.plan.fix, r.id),
+        (None, Some(entry), _) if is_open(problem) => {
             let due = problem.due.map(|due| format!(" Due {}.", due.strftime("%Y-%m-%d"))).unwrap_or_default();
-            let owner =
-                problem.decision.owner.name.as_deref().map(|owner| format!(" Owner {owner}.")).unwrap_or_default();
+            let owner = problem.decision.owner.name.as_deref();
+            let owner = owner.map(|owner| format!(" Owner {owner}.")).unwrap_or_default();
             let link = entry.url.as_deref().map(|url| format!(" {url}")).unwrap_or_default();
             format!("Ticket {}.{owner}{due}{link}", entry.key)
+        }
+        // What was said before is not so any more.
+        (None, _, Some(r)) if told.values.contains_key(NOTED) => {
+            format!("What Amend set with {} is not so any more; remediation {}.", r.plan.fix, r.id)
         }
         _ => return None,
     };

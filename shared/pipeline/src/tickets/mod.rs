@@ -14,7 +14,9 @@ use std::{
 use amend_catalog::Catalogue;
 use amend_connect::{Tracker, TrackerError};
 use amend_domain::{
+    Problem,
     ports::{Clock, Ids},
+    sync::{System, is_open},
     ticket::{About, Budget, Entry, Step, Ticket},
     work::{After, Lease, Work, WorkKind},
 };
@@ -37,6 +39,8 @@ const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(30);
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(15);
 /// So long a tracker is left alone at most, whatever it asks for.
 const LONGEST_ASKED: SignedDuration = SignedDuration::from_hours(6);
+/// So long Defender is waited for before it is asked again whether it spoke.
+const ASKED: SignedDuration = SignedDuration::from_secs(5);
 /// What still has more to say after so many steps is looked at again later.
 const MOST_STEPS: usize = 8;
 
@@ -52,6 +56,8 @@ pub struct Desk {
     catalogue: Arc<Catalogue>,
     clock: Arc<dyn Clock>,
     holder: Arc<str>,
+    /// Whether Defender says whose a problem is before it is filed.
+    asks_defender: bool,
     /// Trackers that do not answer, or want to be left alone, and until when.
     quiet: Arc<Mutex<BTreeMap<String, Timestamp>>>,
 }
@@ -78,8 +84,15 @@ impl Desk {
             catalogue,
             clock,
             holder,
+            asks_defender: false,
             quiet: Arc::default(),
         }
+    }
+
+    /// The same, where Defender says whose a problem is.
+    #[must_use]
+    pub fn asking_defender(self) -> Self {
+        Self { asks_defender: true, ..self }
     }
 
     /// With new tickets going there.
@@ -129,11 +142,25 @@ impl Desk {
         let Some(problem) = found.into_iter().find(|problem| problem.id.as_str() == work.subject) else {
             return Ok(After::Done);
         };
+        if let Some(after) = self.wait_for_defender(&problem).await? {
+            return Ok(after);
+        }
         let decisions = self.store.decisions(&work.subject).await?;
         let category = decisions.iter().find_map(|one| one.assessment.recommendation.category.as_deref());
         let about = About::of(&problem, category);
         self.tickets.file(&problem, &about, self.routes.of(&problem), &self.budget, self.clock.now()).await?;
         Ok(After::Done)
+    }
+
+    /// Where Defender's word counts and was not asked for yet, a ticket would go to the wrong person. Whoever does not
+    /// answer is not waited for.
+    async fn wait_for_defender(&self, problem: &Problem) -> Result<Option<After>, PipelineError> {
+        if !self.asks_defender || !is_open(problem) || !System::Defender.knows(problem) {
+            return Ok(None);
+        }
+        let asking = self.store.one_work(&WorkKind::Sync.key(&System::Defender.subject(&problem.id))).await?;
+        let waits = asking.is_some_and(|work| work.parked.is_none() && work.attempts == 0 && work.why.is_none());
+        Ok(waits.then(|| After::Later { at: add(self.clock.now(), ASKED) }))
     }
 
     /// Tells a tracker what changed about a ticket, one step after the other. Each is kept before the next.
