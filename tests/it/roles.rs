@@ -1,6 +1,7 @@
 //! Permissions, derived from the calls of the fixes.
 
 use amend_catalog::permissions::{of_call, role, table};
+use amend_cloud::aws::security_hub;
 use amend_domain::{
     Cloud,
     fix::{Fix, Step},
@@ -76,7 +77,9 @@ fn what_writes_is_granted_on_the_kind_of_resource_alone() {
 
 #[test]
 fn the_table_names_calls_that_there_are() {
-    for call in table().expect("readable").keys() {
+    // Those that the typed client makes have no description here: they are named where they are made.
+    let typed: Vec<&str> = [security_hub::UPDATES, security_hub::IMPORTS].concat();
+    for call in table().expect("readable").keys().filter(|call| !typed.contains(&call.as_str())) {
         amend_models::Call::find(call).unwrap_or_else(|error| panic!("{call}: {error}"));
     }
 }

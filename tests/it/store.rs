@@ -603,6 +603,7 @@ async fn an_earlier_schema_is_brought_forward(kind: Kind) {
         "DROP TABLE ticket_members",
         "DROP TABLE local_tickets",
         "DROP TABLE notices",
+        "DROP TABLE synced",
         "DROP INDEX problems_by_setting",
         "ALTER TABLE problems DROP COLUMN setting",
     ] {

@@ -146,7 +146,7 @@ pub enum PipelineError {
         name: String,
     },
     /// A system that a problem comes from did not answer, or refused.
-    #[error("{} is not told of {problem}", system.name())]
+    #[error("what {} says of {problem} cannot be read or written", system.name())]
     System {
         /// The system.
         system: amend_domain::sync::System,

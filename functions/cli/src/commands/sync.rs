@@ -146,13 +146,13 @@ async fn plan(id: Option<&str>, limit: u32, config: &Config, output: Output) -> 
     progress.finish_and_clear();
     if output.format() == Format::Json {
         output.json(&rows)?;
-        return Ok(if failures == 0 { Exit::Ok } else { Exit::No });
+        return Ok(if failures == 0 { Exit::Ok } else { Exit::Failure });
     }
     shown.lines().for_each(|line| output.line(line));
     let failed = if failures == 0 { String::new() } else { format!(", {failures} of them cannot be read") };
     let looked = counted(problems.len(), "problem");
     output.note(&format!("{looked} looked at{failed}, {steps} to be told; nothing was written"));
-    Ok(if failures == 0 { Exit::Ok } else { Exit::No })
+    Ok(if failures == 0 { Exit::Ok } else { Exit::Failure })
 }
 
 /// Why nothing is known of a problem.

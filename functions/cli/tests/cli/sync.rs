@@ -69,7 +69,7 @@ fn what_defender_would_be_told_is_shown_then_told_and_listed() {
     let planned = place.amend_in(&["sync", "plan", "--format", "json"], "", &environment);
     let planned: Value = serde_json::from_slice(&planned.stdout).expect("JSON");
     assert_eq!((&planned[0]["system"], &planned[0]["taken_over"]), (&json!("defender"), &Value::Null));
-    assert_eq!(planned[0]["changes"][0], json!({ "path": "owner", "from": null, "to": "ann@example.org" }));
+    assert_eq!(planned[0]["changes"][1], json!({ "path": "owner", "from": null, "to": "ann@example.org" }));
     let (swept, all) = amend(&["sweep"]);
     assert_eq!((swept, writes()), (0, Some(1)), "{all}");
     for (arguments, said) in [
