@@ -285,7 +285,7 @@ async fn tickets_are_named_and_mails_switched_off_where_amend_sends_its_own() {
     let owners = Owners::new(
         vec![Mapped {
             name: Some("team-a".to_owned().into()),
-            owner: Some("a@example.org".into()),
+            owner: Some("Ann <a@example.org>".into()),
             manager: Some("boss@example.org".into()),
             account: None,
         }],

@@ -64,8 +64,10 @@ async fn list(config: &Config, output: Output) -> Result<Exit, Failure> {
         output.json(&json!({ "systems": systems, "told": told }))?;
         return Ok(Exit::Ok);
     }
-    for (system, what) in uses(&config.systems) {
-        output.line(&format!("{}: {what}", system.name()));
+    if output.format() == Format::Human {
+        for (system, what) in uses(&config.systems) {
+            output.line(&format!("{}: {what}", system.name()));
+        }
     }
     let names: BTreeMap<String, String> = store
         .problems(&Filter::default())
@@ -148,7 +150,31 @@ async fn plan(id: Option<&str>, limit: u32, config: &Config, output: Output) -> 
         output.json(&rows)?;
         return Ok(if failures == 0 { Exit::Ok } else { Exit::Failure });
     }
-    shown.lines().for_each(|line| output.line(line));
+    if output.format() == Format::Plain {
+        let text = |row: &Value, name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let mut table = Vec::new();
+        for row in &rows {
+            let cells = |path: String, from: String, to: String| {
+                let of = ["system", "problem", "resource"].map(|name| text(row, name));
+                of.into_iter().chain([path, from, to]).map(|cell| (cell, Tone::Plain)).collect::<Vec<_>>()
+            };
+            for change in row.get("changes").and_then(Value::as_array).into_iter().flatten() {
+                let value = |name: &str| plain(change.get(name).unwrap_or(&Value::Null));
+                table.push(cells(text(change, "path"), value("from"), value("to")));
+            }
+            for (name, value) in row.get("taken_over").and_then(Value::as_object).into_iter().flatten() {
+                table.push(cells(format!("{name} is taken over"), String::new(), plain(value)));
+            }
+            if row.get("error").is_some() {
+                table.push(cells("error".to_owned(), String::new(), text(row, "error")));
+            }
+        }
+        let columns =
+            [("system", 8, 8), ("problem", 8, 8), ("resource", 8, 8), ("what", 8, 8), ("from", 8, 8), ("to", 8, 8)];
+        output.table(&columns, &table);
+    } else {
+        shown.lines().for_each(|line| output.line(line));
+    }
     let failed = if failures == 0 { String::new() } else { format!(", {failures} of them cannot be read") };
     let looked = counted(problems.len(), "problem");
     output.note(&format!("{looked} looked at{failed}, {steps} to be told; nothing was written"));

@@ -70,12 +70,16 @@ fn what_defender_would_be_told_is_shown_then_told_and_listed() {
     let planned: Value = serde_json::from_slice(&planned.stdout).expect("JSON");
     assert_eq!((&planned[0]["system"], &planned[0]["taken_over"]), (&json!("defender"), &Value::Null));
     assert_eq!(planned[0]["changes"][1], json!({ "path": "owner", "from": null, "to": "ann@example.org" }));
+    let plain = text(&place.amend_in(&["sync", "plan", "--format", "plain"], "", &environment).stdout);
+    let owner = plain.lines().find(|line| line.contains("\towner\t")).expect("a line");
+    assert!(plain.starts_with("system\tproblem\t") && owner.ends_with("\t-\tann@example.org"), "{plain}");
     let (swept, all) = amend(&["sweep"]);
     assert_eq!((swept, writes()), (0, Some(1)), "{all}");
     for (arguments, said) in [
         (vec!["sync"], "owners, dates and tickets are written where it says nothing"),
         (vec!["sync"], "ticketStatus: Active"),
         (vec!["sync", "plan"], "1 problem looked at, 0 to be told; nothing was written"),
+        (vec!["sync", "--format", "plain"], "system problem resource looked at (UTC) told"),
         (vec!["audit", "list"], "sync.defender"),
         (vec!["work"], "there is nothing to do"),
     ] {

@@ -26,7 +26,7 @@ impl Syncer {
             manager: self.systems.mails
                 && owner.and_then(|owner| self.owners.manager(owner)).is_some_and(|manager| manager.contains('@')),
         };
-        let address = owner.and_then(|owner| self.owners.address(owner));
+        let address = owner.and_then(|owner| self.owners.address(owner)).map(bare);
         let all = assignment::wanted(problem, address, sight.ticket.as_ref(), mails);
         let mut looks = Vec::new();
         // The assessment that it was decided about speaks first.
@@ -104,6 +104,12 @@ impl Syncer {
         }
         Ok(looks)
     }
+}
+
+/// `ann@example.org` of `Ann <ann@example.org>`: Defender writes mail to what it is given.
+fn bare(address: &str) -> &str {
+    let inside = address.rsplit_once('<').and_then(|(_, rest)| rest.trim().strip_suffix('>'));
+    inside.unwrap_or(address).trim()
 }
 
 /// Whether a machine wrote an assignment last, as Azure says. Where it says nothing, a person may have.
