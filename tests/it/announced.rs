@@ -14,6 +14,7 @@ use amend_pipeline::{
     announce::{Answer, announced, answer},
     fixer::Limits,
     guard,
+    notices::digest::digests,
     people::{Person, Right},
 };
 use amend_store::{Filter, Notices as _, Store as _, Tickets as _};
@@ -98,6 +99,11 @@ async fn an_owner_is_told_and_then_it_is_fixed() {
     tell(&bench).await;
     let announced_ = told(&bench).await.expect("it is announced");
     assert_eq!(announced_.begins, Some(moment("2026-11-27T12:00:00Z")));
+    // Their digest tells them, too.
+    let digest = digests(&[one(&bench).await], &[], bench.fixer.now()).remove("a@example.org").expect("there is one");
+    let said = "Amend changes it with azure.storage.secure-transfer on 2026-11-27 12:00 UTC, unless somebody objects";
+    let written = [digest.text().expect("written"), digest.html().expect("written")];
+    assert!(written.iter().all(|text| text.contains(&format!("{said}: "))), "{}", written[0]);
     // The same again says nothing, and changes nothing.
     bench.report(&subject, "Unhealthy", "2026-11-19T07:00:00Z").await;
     bench.inner.clock.set("2026-11-27T11:59:59Z");

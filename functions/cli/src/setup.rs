@@ -1,7 +1,7 @@
 //! From arguments to a pipeline: reading files, opening the store, starting the log.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
@@ -9,7 +9,7 @@ use std::{
 use amend_catalog::{Catalogue, SourceText, facts_file, facts_file::FactsFile, owners_file, starter_rules};
 use amend_cloud::{Cloud, CloudFacts, Clouds, aws::Aws, azure::Azure, gcp::Gcp};
 use amend_connect::{Channel, GitHub, Jira, Local, Mailer, ServiceNow, Tracker, Webhook, local};
-use amend_domain::{owners::Owners, ports::Clock as _, work::Stop};
+use amend_domain::{RuleSet, notice::Whom, owners::Owners, ports::Clock as _, work::Stop};
 use amend_pipeline::{
     Config, Decider, Lookup, Pipeline, config,
     config::{
@@ -220,6 +220,23 @@ pub async fn herald(config: &Config) -> Result<Herald, Failure> {
     let ways = Ways { mailer, channels: Arc::new(channels(config)?) };
     let herald = Herald::new(store, tickets, notices, ways, times, clock, &UlidIds::default());
     Ok(herald.with_owners(owners(config)?))
+}
+
+/// Says whom rules notify who cannot be told as it is configured.
+pub fn warn_of_unheard(rules: &RuleSet, config: &Config, output: Output) {
+    let told = |whom: &Whom| match whom {
+        Whom::Channel(name) => config.channels.iter().any(|channel| *channel.name == **name),
+        Whom::Address(_) | Whom::Owner(_) => config.mail.is_some(),
+    };
+    let named: BTreeSet<Whom> =
+        rules.rules().iter().flat_map(|rule| &rule.notify).map(|name| Whom::named(name)).collect();
+    for whom in named.iter().filter(|whom| !told(whom)) {
+        let lacks = match whom {
+            Whom::Channel(_) => "there is no such channel: name it under `notices.channels`",
+            Whom::Address(_) | Whom::Owner(_) => "nobody sends mail: name the server under `notices.mail`",
+        };
+        output.note(&output.toned(Tone::Warn, &format!("rules notify {whom}, and {lacks}")));
+    }
 }
 
 /// The channels, by name.

@@ -242,6 +242,9 @@ fn the_configuration_is_checked_with_all_that_it_names() {
     assert!(text(&place.amend(&["config", "check"]).stdout).contains("is fine"));
     let explained = text(&place.amend(&["config", "explain", "--format", "plain"]).stdout);
     assert!(explained.contains("rules\trules.yaml\tamend.yaml:2"), "{explained}");
+    place.write("rules.yaml", "version: 1\nrules: [{ id: a, priority: 1, notify: '#ops' }]\n");
+    let output = place.amend(&["config", "check"]);
+    assert!(code(&output) == 0 && text(&output.stderr).contains("rules notify #ops, and there is no such channel"));
     place.write("rules.yaml", "version: 1\nrules: [{ id: a }]\n");
     let output = place.amend(&["config", "check"]);
     assert_eq!(code(&output), 3);

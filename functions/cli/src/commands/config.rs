@@ -20,7 +20,8 @@ pub fn run(command: &ConfigCommand, path: Option<&Path>, output: Output) -> Resu
     let config = setup::config(path, output)?;
     if matches!(command, ConfigCommand::Check) {
         // The files it names are part of it.
-        setup::decider(&config, output)?;
+        let decider = setup::decider(&config, output)?;
+        setup::warn_of_unheard(decider.rules(), &config, output);
         if output.format() == Format::Json {
             output.json(&serde_json::json!({ "ok": true }))?;
         } else {

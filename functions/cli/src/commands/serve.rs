@@ -1,9 +1,8 @@
 //! `amend serve`: receives events over HTTP, until Ctrl-C.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use amend_cloud::Cloud;
-use amend_domain::notice::Whom;
 use amend_pipeline::{
     Config, Pipeline, PipelineError, accept::Retried, fixer::Fixer, notices::Herald, sync::Syncer, tickets::Desk,
 };
@@ -14,7 +13,7 @@ use tracing::{info, warn};
 use crate::{
     args::Serve,
     failure::{Exit, Failure},
-    output::{Output, Tone},
+    output::Output,
     setup,
 };
 
@@ -28,13 +27,7 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
     let clouds: Arc<dyn Cloud> = Arc::clone(&all) as Arc<dyn Cloud>;
     let pipeline = Arc::new(setup::pipeline_with(&config, &clouds, output).await?);
     let fixer = setup::fixer_with(&config, clouds, output).await?;
-    for whom in unheard(&pipeline, &config) {
-        let lacks = match whom {
-            Whom::Channel(_) => "there is no such channel: name it under `notices.channels`",
-            Whom::Address(_) | Whom::Owner(_) => "nobody sends mail: name the server under `notices.mail`",
-        };
-        output.note(&output.toned(Tone::Warn, &format!("rules notify {whom}, and {lacks}")));
-    }
+    setup::warn_of_unheard(pipeline.rules(), &config, output);
     output.note(&format!("amend listens on http://{}", address(&listener)?));
     let retries = tokio::spawn(retry_now_and_then(Arc::clone(&pipeline)));
     let (end, ended) = watch::channel(false);
@@ -61,16 +54,6 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
     let _ = end.send(true);
     while workers.join_next().await.is_some() {}
     served.map(|()| Exit::Ok)
-}
-
-/// Those whom rules notify, and who cannot be told as it is configured.
-fn unheard(pipeline: &Pipeline, config: &Config) -> BTreeSet<Whom> {
-    let named = pipeline.rules().rules().iter().flat_map(|rule| &rule.notify).map(|name| Whom::named(name));
-    let told = |whom: &Whom| match whom {
-        Whom::Channel(name) => config.channels.iter().any(|channel| *channel.name == **name),
-        Whom::Address(_) | Whom::Owner(_) => config.mail.is_some(),
-    };
-    named.filter(|whom| !told(whom)).collect()
 }
 
 /// How many pieces of work are done at once.

@@ -61,6 +61,9 @@ pub struct Item {
     /// The day on which its owner means to be done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eta: Option<String>,
+    /// The fix that is announced, and when it begins; or who objects to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub announced: Option<String>,
     /// How long that is from now, or was before.
     pub left: String,
     /// The same, where it is past.
@@ -138,6 +141,7 @@ pub fn digests(problems: &[Problem], tickets: &[Ticket], now: Timestamp) -> BTre
             due: problem.due.map_or_else(|| "no date".to_owned(), |due| due.strftime("%Y-%m-%d").to_string()),
             left: days.map_or_else(String::new, words),
             eta: problem.eta.as_ref().map(|eta| eta.on.strftime("%Y-%m-%d").to_string()),
+            announced: problem.announced.as_ref().map(|announced| one_line(&announced.words())),
             late: problem.due.filter(|due| is_overdue(*due, now)).map(|due| now.duration_since(due)),
             ticket: entry.map(|(key, _)| key.clone()),
             url: entry.and_then(|(_, url)| url.clone()),

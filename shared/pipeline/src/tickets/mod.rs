@@ -159,7 +159,7 @@ impl Desk {
             return Ok(None);
         }
         let asking = self.store.one_work(&WorkKind::Sync.key(&System::Defender.subject(&problem.id))).await?;
-        let waits = asking.is_some_and(|work| work.parked.is_none() && work.attempts == 0 && work.why.is_none());
+        let waits = asking.is_some_and(|work| work.parked.is_none() && work.attempts <= 1 && work.why.is_none());
         Ok(waits.then(|| After::Later { at: add(self.clock.now(), ASKED) }))
     }
 
