@@ -892,6 +892,10 @@ fn whose_a_value_is_follows_from_what_was_told_and_what_stands_there() {
         stands = seen.write.expect("the date is written").properties;
         assert_eq!(stands["governanceEmailNotification"]["disableOwnerEmailNotification"], false, "{day}");
     }
+    // Nobody is spared until a date that is a person's, also where Amend's is the same by chance.
+    let grace = values(&[("remediationDueDate", due(1)), ("isGracePeriod", json!(true))]);
+    let seen = look(&json!({ "remediationDueDate": due(1) }), &Told::default(), &grace, false, false);
+    assert_eq!(seen.write, None);
     // A date that a person moved ends the grace that was Amend's.
     let spared = |day: u8| values(&[("remediationDueDate", due(day)), ("isGracePeriod", json!(true))]);
     let seen = look(&json!({}), &Told::default(), &spared(1), false, false);
@@ -932,6 +936,30 @@ async fn what_was_taken_over_is_not_amends() {
     let stands = standing(&subject).remove(0).1;
     assert_eq!((&stands["owner"], &stands["remediationEta"]), (&json!("olaf@example.org"), &eta));
     assert_eq!(writes(&subject), 0);
+}
+
+/// Amend's word counts, then Defender's: what Amend wrote itself is no word of Defender's.
+#[tokio::test]
+async fn what_amend_wrote_is_no_word_of_defenders() {
+    let subject = storage();
+    let bench = azure(RULES, AMEND).await;
+    bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
+    bench.work().await;
+    assert_eq!(writes(&subject), 1);
+    let systems = Systems { defender: Some(Authority::Defender), ..AMEND };
+    let syncer = syncer(&bench.inner, Cloud::Azure, systems, Owners::default(), Served::azure());
+    let bench = Bench { syncer, ..bench };
+    let due = moment("2026-12-20T23:59:59Z");
+    bench.hear(Said::Due(due, Moved { from: None, by: "eve".into(), at: bench.now(), why: "x".into() })).await;
+    bench.work().await;
+    let problem = bench.problem().await;
+    assert_eq!((problem.due, problem.assigned.as_deref()), (Some(due), None));
+    let (name, _) = standing(&subject).remove(0);
+    assign(&subject, &name, &json!({ "owner": "nora@example.org" }), Some("User"));
+    bench.inner.clock.set("2026-11-22T12:00:00Z");
+    bench.work().await;
+    let problem = bench.problem().await;
+    assert_eq!((problem.due, problem.assigned.as_deref()), (Some(due), Some("nora@example.org")));
 }
 
 /// What Defender says is taken over when there is somebody to say it to.

@@ -149,17 +149,17 @@ pub fn look(found: Option<Found<'_>>, told: &Told, wanted: &Values, overrides: b
     };
     // The date first: grace is asked for until Amend's own, not until somebody else's.
     let first = wanted.iter().filter(|(path, _)| &***path == DUE);
-    let mut spared = true;
+    let mut spared = told.values.contains_key(DUE);
     for (path, to) in first.chain(wanted.iter().filter(|(path, _)| &***path != DUE)) {
         let is = at(&properties, path).cloned().unwrap_or(Value::Null);
         let mut may =
             !told.theirs.contains(path) && (told.values.contains_key(path) || is_gap(path, &is) || may_override);
         if &**path == GRACE {
-            spared = wanted.get(DUE).zip(at(&properties, DUE)).is_some_and(|(to, is)| same(to, is));
             may = may && spared;
         }
         if may && !same(&is, to) {
             change(&mut properties, path, to);
+            spared = spared || &**path == DUE;
         }
     }
     // What was told and is not wanted any more is taken back: an ETA, a ticket.

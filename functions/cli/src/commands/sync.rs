@@ -209,7 +209,7 @@ fn show(text: &mut String, problem: &Problem, step: &Look, output: Output) {
             }
         }
     }
-    for change in &step.changes {
+    for change in step.changes.iter().filter(|change| change.from != change.to) {
         let (from, to) = (plain(&change.from), plain(&change.to));
         let _ = match (&change.from, &change.to) {
             (Value::Null, _) => writeln!(text, "  {}: {to}", change.path),

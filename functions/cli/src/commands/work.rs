@@ -54,7 +54,7 @@ pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
         }
         let count = match told {
             Some((_, After::Parked { .. })) => &mut parked,
-            Some((_, After::Again { .. })) => &mut later,
+            Some((_, After::Again { .. } | After::Held { .. })) => &mut later,
             Some(_) => &mut done,
             None => break,
         };

@@ -6,7 +6,7 @@ use amend_domain::{
     problem::FindingState,
     resource::arm_account,
     said::Assigned,
-    sync::{System, Values, is_open},
+    sync::{System, Told, Values, is_open},
 };
 use serde_json::Value;
 
@@ -47,7 +47,19 @@ impl Syncer {
             }
             let wanted = if is_over { assignment::over(&all, &told) } else { all.clone() };
             let fails = |source| failed(System::Defender, problem, source);
-            let Some(found) = governance::list(&*self.clouds, id.as_str()).await.map_err(fails)? else { continue };
+            let mut look = Look {
+                system: System::Defender,
+                target: id.as_str().into(),
+                changes: Vec::new(),
+                // Where nothing can be told any more, nothing is being told.
+                told: Told { telling: None, ..told.clone() },
+                heard: Vec::new(),
+                act: None,
+            };
+            let Some(found) = governance::list(&*self.clouds, id.as_str()).await.map_err(fails)? else {
+                looks.push(look);
+                continue;
+            };
             let found = match found.as_slice() {
                 [] => None,
                 [one] => Some(one),
@@ -57,27 +69,24 @@ impl Syncer {
                 }
             };
             if is_over && found.is_none() {
+                looks.push(look);
                 continue;
             }
+            look.told = told;
             let nothing = Value::Null;
             let properties = found.map(|one| one.get("properties").unwrap_or(&nothing));
-            let mut look = Look {
-                system: System::Defender,
-                target: id.as_str().into(),
-                changes: Vec::new(),
-                told,
-                heard: Vec::new(),
-                act: None,
-            };
             match authority {
                 Authority::Defender => {
                     // In a new period all of it counts again.
-                    let known = if look.told.period == problem.period { look.told.read.clone() } else { Values::new() };
+                    let mut known =
+                        if look.told.period == problem.period { look.told.read.clone() } else { Values::new() };
                     look.told.period = problem.period;
                     if let Some(properties) = properties {
                         let read = assignment::taken_over(properties);
+                        look.told.read.clone_from(&known);
+                        // What Amend itself wrote there, before Defender's word counted, is no word of Defender's.
+                        known.extend(look.told.values.clone());
                         let assigned = assignment::news(properties, &known);
-                        look.told.read = known;
                         let is_news = assigned != Assigned::default();
                         look.act = is_news.then_some(Act::TakeOver { assigned, read });
                     }

@@ -309,7 +309,8 @@ impl Syncer {
             if !look.heard.is_empty() {
                 // It heard that, and only the answer was lost.
                 told.at = Some(now);
-                entries.push(self.entry(system, problem, &look.target, &look.heard));
+                let detail = json!({ "target": look.target, "changes": look.heard, "found": true });
+                entries.push(self.entry(system, problem, detail));
             }
             synced.targets.insert(look.target.clone(), told.clone());
             match &look.act {
@@ -334,7 +335,8 @@ impl Syncer {
                             // A finding that was not there before has a workflow of its own.
                             let is_new = matches!(act, Act::Import(_)) && told.values.is_empty();
                             again = again || is_new && self.systems.hub.findings;
-                            let entry = vec![self.entry(system, problem, &look.target, &look.changes)];
+                            let detail = json!({ "target": look.target, "changes": look.changes });
+                            let entry = vec![self.entry(system, problem, detail)];
                             synced.targets.insert(look.target.clone(), told.heard(telling, now));
                             self.syncs.keep_synced(lease, add(now, LEASE), &synced, entry, now).await?;
                         }
@@ -403,7 +405,7 @@ impl Syncer {
     }
 
     /// What the audit trail tells of what a system was told.
-    fn entry(&self, system: System, problem: &Problem, target: &str, changes: &[Changed]) -> Entry {
+    fn entry(&self, system: System, problem: &Problem, detail: serde_json::Value) -> Entry {
         Entry {
             at: self.clock.now(),
             who: "amend".into(),
@@ -411,7 +413,7 @@ impl Syncer {
             subject: problem.id.as_str().into(),
             resource: Some(problem.resource.id.clone()),
             account: problem.resource.account.clone(),
-            detail: json!({ "target": target, "changes": changes }),
+            detail,
         }
     }
 

@@ -179,8 +179,8 @@ impl Syncer {
 
 /// What comes of looking at a finding.
 fn update(sight: &Sight<'_>, finding: &Finding) -> Option<Look> {
-    // Who suppressed it wants to hear no more of it; and what is so of one resource need not be of another.
-    if finding.workflow == SUPPRESSED || finding.resources > 1 {
+    // What is so of one resource need not be of another.
+    if finding.resources > 1 {
         return None;
     }
     let target: Box<str> = format!("{}|{}", finding.product, finding.id).into();
@@ -194,7 +194,8 @@ fn update(sight: &Sight<'_>, finding: &Finding) -> Option<Look> {
         WORKFLOW => finding.workflow.as_str().into(),
         _ => old.map_or(Value::Null, |(text, _)| text.as_str().into()),
     });
-    let may = |path: &str| !told.theirs.contains(path);
+    // Who suppressed it wants to hear no more of it.
+    let may = |path: &str| finding.workflow != SUPPRESSED && !told.theirs.contains(path);
     let workflow = workflow(sight, finding, &told).filter(|to| may(WORKFLOW) && *to != finding.workflow);
     let note = note(sight, &told).filter(|to| may(NOTED) && old.is_none_or(|(is, by)| by == AMEND && is != to));
     let mut changes = Vec::new();
@@ -243,6 +244,9 @@ fn note(sight: &Sight<'_>, told: &Told) -> Option<String> {
         // What was said before is not so any more.
         (None, _, Some(r)) if told.values.contains_key(NOTED) => {
             format!("What Amend set with {} is not so any more; remediation {}.", r.plan.fix, r.id)
+        }
+        (None, _, None) if is_open(problem) && sight.last.is_none() && told.values.contains_key(NOTED) => {
+            "It is there again.".to_owned()
         }
         _ => return None,
     };
