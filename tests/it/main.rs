@@ -36,6 +36,7 @@ mod sealed;
 mod store;
 mod story;
 mod sync;
+mod sync_findings;
 mod tickets;
 mod trackers;
 mod trail;
