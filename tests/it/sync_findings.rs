@@ -357,7 +357,7 @@ async fn findings_of_security_command_center_are_marked() {
 async fn of_two_owners_of_one_problem_one_counts() {
     let subject = bucket();
     let bench = aws(RULES, Systems { defender: Some(Authority::Defender), ..AMEND }).await;
-    for (connector, owner) in [("aws-one", "one@example.org"), ("aws-two", "two@example.org")] {
+    for (connector, owner) in [("aws-two", "two@example.org"), ("aws-one", "one@example.org")] {
         let reported = of_connector(connector, &subject, "Unhealthy", "2026-11-18T07:00:00Z");
         let id = format!("{}/governanceAssignments/{RULE_KEY}", reported["id"].as_str().expect("an id"));
         let merge = json!({ "properties": { "owner": owner, "remediationDueDate": "2026-12-31T00:00:00Z" } });
@@ -366,12 +366,12 @@ async fn of_two_owners_of_one_problem_one_counts() {
     }
     bench.work().await;
     let problem = bench.problem().await;
-    assert_eq!((problem.findings.len(), problem.assigned.as_deref()), (2, Some("one@example.org")));
+    assert_eq!((problem.findings.len(), problem.assigned.as_deref()), (2, Some("two@example.org")));
     let records = bench.inner.store.audit(0, 100).await.expect("read");
     assert_eq!(records.iter().filter(|record| &*record.entry.what == "problem.assigned").count(), 1);
     // Where the first says nothing any more, the other does.
-    let first = of_connector("aws-one", &subject, "Healthy", "2026-11-19T07:00:00Z");
+    let first = of_connector("aws-two", &subject, "Healthy", "2026-11-19T07:00:00Z");
     bench.inner.accept(Form::Plain, &first.to_string()).await;
     bench.work().await;
-    assert_eq!(bench.problem().await.assigned.as_deref(), Some("two@example.org"));
+    assert_eq!(bench.problem().await.assigned.as_deref(), Some("one@example.org"));
 }
