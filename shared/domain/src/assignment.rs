@@ -12,7 +12,7 @@ use crate::{
     ids::AssessmentId,
     problem::Problem,
     said::Assigned,
-    sync::{Changed, Told, Values, is_open, same},
+    sync::{Changed, Told, Values, same},
     ticket::Entry,
 };
 
@@ -55,7 +55,7 @@ pub fn wanted(problem: &Problem, owner: Option<&str>, ticket: Option<&Entry>, ma
     if let Some(entry) = ticket {
         put(TICKET_STATUS, if entry.open { "Active".into() } else { "Closed".into() });
     }
-    if !is_open(problem) {
+    if !problem.is_open() {
         return values;
     }
     if let Some(entry) = ticket {

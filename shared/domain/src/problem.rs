@@ -238,6 +238,12 @@ impl Problem {
         Some(problem)
     }
 
+    /// Whether it is there.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
     /// Whether it waits for facts that no rule could be decided without.
     #[must_use]
     pub fn is_undetermined(&self) -> bool {

@@ -11,7 +11,7 @@ use crate::{
     assessment::Source,
     ids::{AssessmentId, ProblemId},
     plan::{Remediation, State as Step},
-    problem::{Place, Problem, State},
+    problem::{Place, Problem},
     resource::Cloud,
 };
 
@@ -233,10 +233,4 @@ pub struct Changed {
     pub from: Value,
     /// What it is; null, where it is taken away.
     pub to: Value,
-}
-
-/// Whether a problem is there.
-#[must_use]
-pub fn is_open(problem: &Problem) -> bool {
-    problem.state == State::Open
 }

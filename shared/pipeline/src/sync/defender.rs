@@ -6,7 +6,7 @@ use amend_domain::{
     problem::FindingState,
     resource::arm_account,
     said::Assigned,
-    sync::{System, Told, Values, is_open},
+    sync::{System, Told, Values},
 };
 use serde_json::Value;
 
@@ -39,7 +39,7 @@ impl Syncer {
             }
             let told = sight.told(id.as_str());
             let unhealthy = problem.findings.get(id).is_some_and(|finding| finding.state == FindingState::Unhealthy);
-            let is_over = !is_open(problem) || !unhealthy;
+            let is_over = !problem.is_open() || !unhealthy;
             // What is over is told no more than that its ticket is.
             let was_told = !told.values.is_empty() || told.telling.is_some();
             if is_over && (authority == Authority::Defender || !was_told) {

@@ -10,7 +10,7 @@ use amend_domain::{
     Problem, RecommendationKey, Severity, Source,
     plan::State as Step_,
     problem::{Closed, State},
-    sync::{Changed, System, Told, Values, is_open},
+    sync::{Changed, System, Told, Values},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -87,7 +87,7 @@ impl Syncer {
     pub(super) async fn security_hub(&self, sight: &Sight<'_>) -> Result<Vec<Look>, PipelineError> {
         let problem = sight.problem;
         // What is over, and was never told, is none of its business.
-        if !is_open(problem) && sight.synced.targets.is_empty() && sight.set_by().is_none() {
+        if !problem.is_open() && sight.synced.targets.is_empty() && sight.set_by().is_none() {
             return Ok(Vec::new());
         }
         let found = async { self.hub_of(problem).await?.findings(problem.resource.id.as_str()).await };
@@ -128,7 +128,7 @@ impl Syncer {
         let mut spoken = problem.findings.values().filter(|finding| finding.source == Source::Defender);
         let Some(finding) = spoken.next() else { return Ok(None) };
         let key = &finding.key;
-        let wanted = alone && is_open(problem);
+        let wanted = alone && problem.is_open();
         if !wanted && !imported {
             return Ok(None);
         }
@@ -163,7 +163,7 @@ impl Syncer {
         .map(|(name, value)| (name.into(), Value::from(value)))
         .collect();
         let fresh = told.at.is_some_and(|at| sight.now.duration_since(at) < REFRESHED);
-        if told.telling.is_none() && told.values == values && (fresh || !is_open(problem)) {
+        if told.telling.is_none() && told.values == values && (fresh || !problem.is_open()) {
             return Ok(None);
         }
         // All of it is said again: what is no later than what is there is ignored, and does no harm.
@@ -216,7 +216,7 @@ fn workflow(sight: &Sight<'_>, finding: &Finding, told: &Told) -> Option<&'stati
         return Some(RESOLVED);
     }
     // Whether it is set is not known: a person looks.
-    if !is_open(sight.problem) || sight.last.as_ref().is_some_and(|r| r.state == Step_::Parked) {
+    if !sight.problem.is_open() || sight.last.as_ref().is_some_and(|r| r.state == Step_::Parked) {
         return None;
     }
     match finding.workflow.as_str() {
@@ -234,7 +234,7 @@ fn note(sight: &Sight<'_>, told: &Told) -> Option<String> {
     let undone = sight.last.as_ref().filter(|r| matches!(r.state, Step_::Undone | Step_::Failed));
     let text = match (sight.set_by(), &sight.ticket, undone) {
         (Some(r), _, _) => format!("Set by Amend with {} and read back; remediation {}.", r.plan.fix, r.id),
-        (None, Some(entry), _) if is_open(problem) => {
+        (None, Some(entry), _) if problem.is_open() => {
             let due = problem.due.map(|due| format!(" Due {}.", due.strftime("%Y-%m-%d"))).unwrap_or_default();
             let owner = problem.decision.owner.name.as_deref();
             let owner = owner.map(|owner| format!(" Owner {owner}.")).unwrap_or_default();
@@ -245,7 +245,7 @@ fn note(sight: &Sight<'_>, told: &Told) -> Option<String> {
         (None, _, Some(r)) if told.values.contains_key(NOTED) => {
             format!("What Amend set with {} is not so any more; remediation {}.", r.plan.fix, r.id)
         }
-        (None, _, None) if is_open(problem) && sight.last.is_none() && told.values.contains_key(NOTED) => {
+        (None, _, None) if problem.is_open() && sight.last.is_none() && told.values.contains_key(NOTED) => {
             "It is there again.".to_owned()
         }
         _ => return None,

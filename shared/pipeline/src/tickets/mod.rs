@@ -16,7 +16,7 @@ use amend_connect::{Tracker, TrackerError};
 use amend_domain::{
     Problem,
     ports::{Clock, Ids},
-    sync::{System, is_open},
+    sync::System,
     ticket::{About, Budget, Entry, Step, Ticket},
     work::{After, Lease, Work, WorkKind},
 };
@@ -155,7 +155,7 @@ impl Desk {
     /// Where Defender's word counts and was not asked for yet, a ticket would go to the wrong person. Whoever does not
     /// answer is not waited for.
     async fn wait_for_defender(&self, problem: &Problem) -> Result<Option<After>, PipelineError> {
-        if !self.asks_defender || !is_open(problem) || !System::Defender.knows(problem) {
+        if !self.asks_defender || !problem.is_open() || !System::Defender.knows(problem) {
             return Ok(None);
         }
         let asking = self.store.one_work(&WorkKind::Sync.key(&System::Defender.subject(&problem.id))).await?;
