@@ -82,7 +82,8 @@ async fn list(config: &Config, output: Output) -> Result<Exit, Failure> {
                 Some(_) => ("it is being told".to_owned(), Tone::Warn),
                 None => {
                     let values = told.values.iter().map(|(path, value)| format!("{}: {}", short(path), plain(value)));
-                    (values.collect::<Vec<_>>().join("\n"), Tone::Plain)
+                    let read = told.read.iter().map(|(path, value)| format!("{}: {}, read", short(path), plain(value)));
+                    (values.chain(read).collect::<Vec<_>>().join("\n"), Tone::Plain)
                 }
             };
             rows.push(vec![
