@@ -4,6 +4,7 @@
 CARGO ?= cargo
 PORT ?= 8080
 ONCE ?=
+CONFIG ?=
 FUZZ_SECONDS ?= 60
 CARGO_FUZZ_VERSION := 0.13.1
 
@@ -24,7 +25,7 @@ run: build ## Starts the service with sample events and shows the decisions (POR
 	./target/debug/amend demo --serve --port $(PORT) $(if $(ONCE),--once)
 
 .PHONY: tools
-tools: $(TOOLS)/aws/done $(TOOLS)/models/done $(TOOLS)/postgres/done $(TOOLS)/trackers/done ## Installs what the tests need beside Rust: moto, the clouds' own SDKs for Python, PostgreSQL, judges of what trackers are sent
+tools: $(TOOLS)/aws/done $(TOOLS)/models/done $(TOOLS)/postgres/done $(TOOLS)/trackers/done $(TOOLS)/lambda/done ## Installs what the tests need beside Rust: moto, the clouds' own SDKs for Python, PostgreSQL, judges of what trackers are sent, an emulator of Lambda
 
 $(TOOLS)/aws/done: tests/clouds/requirements.txt
 	python3 -m venv $(TOOLS)/aws
@@ -46,12 +47,17 @@ $(TOOLS)/trackers/done: tests/trackers/requirements.txt
 	$(TOOLS)/trackers/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
+$(TOOLS)/lambda/done: functions/aws/tests/requirements.txt
+	python3 -m venv $(TOOLS)/lambda
+	$(TOOLS)/lambda/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 .PHONY: models
 models: $(TOOLS)/models/done ## Extracts the API descriptions of the calls that fixes name
 	$(TOOLS)/models/bin/python shared/models/extract/extract.py
 
 # What is tested on every kind of store. (`store` itself runs on all of them at once.)
-ON_A_STORE := announced:: approvals:: bulk:: channels:: dates:: exempted:: faults:: fixer:: governance:: guards:: live_import:: lookup:: sealed:: notices:: story:: sync:: sync_findings:: tickets:: trail:: work::
+ON_A_STORE := announced:: approvals:: bulk:: channels:: dates:: exempted:: faults:: fixer:: governance:: guards:: isolation:: live_import:: lookup:: sealed:: notices:: story:: sync:: sync_findings:: tickets:: trail:: work::
 
 .PHONY: test
 test: tools ## Runs every test; what works on a store, on SQLite and on PostgreSQL
@@ -89,6 +95,21 @@ new-fix: build ## Writes the frame of a new fix (ID=aws.sns.encryption)
 .PHONY: bench
 bench: $(TOOLS)/postgres/done ## Measures the decision path and the stores: ratios, side by side in one run (release build)
 	$(CARGO) bench --locked -p amend-bench
+
+$(TOOLS)/package/done: functions/package.txt
+	python3 -m venv $(TOOLS)/package
+	$(TOOLS)/package/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+PACKAGED := x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+
+.PHONY: package
+package: $(TOOLS)/package/done ## Builds what is deployed, into dist/: static programs for x86_64 and arm64 (CONFIG=folder with amend.yaml)
+	rustup target add $(PACKAGED)
+	@for target in $(PACKAGED); do \
+		PATH="$(CURDIR)/$(TOOLS)/package/bin:$$PATH" $(CARGO) zigbuild --locked --release -p amend-azure -p amend-aws -p amend-gcp --target $$target || exit 1; \
+		python3 functions/package.py $$target "$(CONFIG)" || exit 1; \
+	done
 
 .PHONY: fuzz
 fuzz: ## Fuzzes every parser of foreign text for FUZZ_SECONDS=60 each

@@ -26,7 +26,22 @@ const ARROWS: &[(&str, &[&str])] = &[
             "amend-store",
         ],
     ),
-    ("amend-web", &["amend-domain", "amend-events", "amend-pipeline", "amend-store"]),
+    ("amend-web", &["amend-domain", "amend-events", "amend-http", "amend-pipeline", "amend-store"]),
+    (
+        "amend-service",
+        &[
+            "amend-catalog",
+            "amend-cloud",
+            "amend-connect",
+            "amend-domain",
+            "amend-pipeline",
+            "amend-store",
+            "amend-web",
+        ],
+    ),
+    ("amend-azure", &["amend-events", "amend-pipeline", "amend-service", "amend-web"]),
+    ("amend-gcp", &["amend-events", "amend-pipeline", "amend-service", "amend-web"]),
+    ("amend-aws", &["amend-events", "amend-pipeline", "amend-service", "amend-web"]),
     (
         "amend-cli",
         &[
@@ -37,6 +52,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "amend-events",
             "amend-http",
             "amend-pipeline",
+            "amend-service",
             "amend-store",
             "amend-web",
         ],

@@ -3,9 +3,11 @@
 
 pub mod clouds;
 pub mod filing;
+pub mod functions;
 pub mod fuzz;
 pub mod generated;
 pub mod harness;
 pub mod places;
 pub mod random;
 pub mod subject;
+pub mod tokens;

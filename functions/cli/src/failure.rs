@@ -4,6 +4,7 @@ use std::{error::Error, process::ExitCode};
 
 use amend_catalog::Mistakes;
 use amend_pipeline::PipelineError;
+use amend_service::{SetupError, causes};
 
 /// How a command ends. Scripts tell "the tool broke" from "the answer is no".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,19 +54,23 @@ impl Failure {
     }
 }
 
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Self {
+        let SetupError { message, cause, hint, mistakes } = error;
+        let exit = if mistakes.is_some() { Exit::No } else { Exit::Failure };
+        Self { message, cause, hint, mistakes, exit }
+    }
+}
+
 impl From<PipelineError> for Failure {
     fn from(error: PipelineError) -> Self {
-        let hint = error.hint();
-        match error {
-            PipelineError::Rules(mistakes) => Self::mistakes("the rules cannot be used", mistakes),
-            other => Self { hint, ..Self::new(other.to_string(), boxed_source(&other), None) },
-        }
+        SetupError::from(error).into()
     }
 }
 
 impl From<amend_store::StoreError> for Failure {
     fn from(error: amend_store::StoreError) -> Self {
-        PipelineError::Store(error).into()
+        SetupError::from(error).into()
     }
 }
 
@@ -77,7 +82,7 @@ impl From<amend_http::HttpError> for Failure {
             }
             _ => None,
         };
-        Self::new(error.to_string(), boxed_source(&error), hint)
+        Self::new(error.to_string(), causes(&error), hint)
     }
 }
 
@@ -85,17 +90,4 @@ impl From<amend_pipeline::remedy::RemedyError> for Failure {
     fn from(error: amend_pipeline::remedy::RemedyError) -> Self {
         PipelineError::Remedy(error).into()
     }
-}
-
-/// The causes below an error, as one text: they are shown, not handled.
-fn boxed_source(error: &dyn Error) -> Option<Box<dyn Error + Send + Sync>> {
-    let mut causes: Vec<String> = Vec::new();
-    for cause in std::iter::successors(error.source(), |error: &&dyn Error| (*error).source()) {
-        let cause = cause.to_string();
-        // Some say what is below them in their own words already.
-        if causes.last().is_none_or(|above| !above.ends_with(&cause)) {
-            causes.push(cause);
-        }
-    }
-    (!causes.is_empty()).then(|| causes.join(": ").into())
 }

@@ -8,8 +8,9 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use amend_catalog::{Level, Mistake, Mistakes};
+use amend_catalog::Mistakes;
 use amend_pipeline::rows::ProblemRow;
+use amend_service::one_line;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -289,15 +290,6 @@ impl Output {
             }
         }
     }
-}
-
-fn one_line(mistake: &Mistake) -> String {
-    let level = match mistake.level {
-        Level::Error => "error",
-        Level::Warning => "warning",
-    };
-    let hint = mistake.hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
-    format!("{}:{}:{}: {level}: {}{hint}", mistake.file, mistake.line, mistake.column, mistake.message)
 }
 
 fn problem_row(problem: &ProblemRow, now: Timestamp) -> Vec<(String, Tone)> {

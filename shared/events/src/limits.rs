@@ -46,8 +46,11 @@ pub enum Refused {
 }
 
 impl Limits {
-    /// Checks what can be checked without parsing.
-    pub(crate) fn check(&self, body: &[u8]) -> Result<(), Refused> {
+    /// Checks what can be checked without parsing: bytes and nesting.
+    ///
+    /// # Errors
+    /// Which of them is exceeded.
+    pub fn check(&self, body: &[u8]) -> Result<(), Refused> {
         if body.len() > self.bytes {
             return Err(Refused::Bytes { bytes: body.len(), limit: self.bytes });
         }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use amend_domain::{Assessment, Decision, Facts, Problem, thing::Reads};
-use amend_events::{Form, Item, Refused, SetAside, Unreadable};
+use amend_events::{Form, Item, Limits, Refused, SetAside, Unreadable};
 use amend_store::{Change, Effect, Parked, Recorded};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 use utoipa::ToSchema;
 
-use crate::{Pipeline, PipelineError, lookup};
+use crate::{Pipeline, PipelineError, caught::caught, lookup};
 
 /// How many assessments are decided together, and recorded in one transaction.
 pub(crate) const CHUNK: usize = 500;
@@ -129,17 +129,139 @@ pub enum AcceptError {
     Pipeline(#[from] PipelineError),
 }
 
+/// Why records that came together were not recorded, and which.
+#[derive(Debug, thiserror::Error)]
+#[error("from record {from} on nothing was recorded")]
+pub struct Unrecorded {
+    /// The first of them, counted from 0.
+    pub from: usize,
+    /// Why.
+    #[source]
+    pub error: PipelineError,
+}
+
+/// Whether a record is JSON, so that it does its neighbours in a list no harm.
+fn is_json(record: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(record).is_ok()
+}
+
 impl Pipeline {
     /// Receives a delivery: reads it, decides each assessment, and records all of it in one
-    /// transaction. What cannot be read is kept.
+    /// transaction. What cannot be read is kept, and so is what the program fails on.
     ///
     /// # Errors
     /// When the body is over the size limit, or the store does not answer; then nothing was
     /// recorded and the same delivery can come again.
     pub async fn accept(&self, delivery: Delivery<'_>) -> Result<Accepted, AcceptError> {
+        match caught(self.accept_together(delivery)).await {
+            Ok(accepted) => accepted,
+            Err(_) => self.accept_apart(delivery).await,
+        }
+    }
+
+    /// The same, where everything in it can be read and decided.
+    pub(crate) async fn accept_together(&self, delivery: Delivery<'_>) -> Result<Accepted, AcceptError> {
         // 1. Receive: the limits; nothing in the body is trusted.
-        let Delivery { form, body, attributes, snapshot } = delivery;
         // 2. Normalise: bytes to assessments, whatever wrapped them.
+        let (mut accepted, assessments) = self.open(delivery)?;
+        // 4. Decide. (3, order and de-duplicate, is up to the store: it must happen in the transaction
+        // that records.)
+        let changes = self.decide(assessments, lookup::DELIVERY).await?;
+        accepted.decided = self.record(changes, &accepted.parked).await?;
+        for one in accepted.decided.iter().filter(|one| one.missed) {
+            warn!(assessment = %one.assessment.id, "a snapshot told of a finding that no event had brought");
+        }
+        Ok(accepted)
+    }
+
+    /// The same, one assessment at a time: the program failed on one of them. That one is kept, in its whole
+    /// delivery; the others are recorded.
+    async fn accept_apart(&self, delivery: Delivery<'_>) -> Result<Accepted, AcceptError> {
+        let Delivery { form, body, attributes, snapshot } = delivery;
+        let mut failed: Vec<(String, String)> = Vec::new();
+        let mut accepted = match caught(async { self.open(delivery) }).await {
+            Err(why) => {
+                failed.push(("(the whole body)".into(), why));
+                Accepted::default()
+            }
+            Ok(opened) => {
+                let (mut accepted, assessments) = opened?;
+                for assessment in assessments {
+                    let id = assessment.id.to_string();
+                    let one = async {
+                        let changes = self.decide(vec![assessment], lookup::DELIVERY).await?;
+                        self.record(changes, &[]).await
+                    };
+                    match caught(one).await {
+                        Ok(decided) => accepted.decided.extend(decided?),
+                        Err(why) => failed.push((id, why)),
+                    }
+                }
+                accepted
+            }
+        };
+        for (path, problem) in failed {
+            // Recorded again when it is tried again, the others have no effect.
+            let unreadable = Unreadable {
+                path,
+                problem,
+                hint: Some("this is a defect of amend: report it with this record, and try it again with `amend unreadable retry` after an upgrade".into()),
+                raw: String::from_utf8_lossy(body).into_owned(),
+            };
+            accepted.parked.push(self.parked(form, snapshot, attributes, unreadable));
+        }
+        self.record(Vec::new(), &accepted.parked).await?;
+        Ok(accepted)
+    }
+
+    /// Receives records that a platform hands over together, and would lose together: as many at once as the limits
+    /// let, and what is over a limit by itself, where it is kept.
+    ///
+    /// # Errors
+    /// When the store does not answer: from which record on nothing was recorded. Those before have no effect when
+    /// they come again.
+    pub async fn accept_records(&self, form: Form, records: &[&str]) -> Result<Counts, Unrecorded> {
+        let limits = self.limits();
+        // A list of them nests one deeper.
+        let inside = Limits { nesting: limits.nesting.saturating_sub(1), ..*limits };
+        let mut counts = Counts::default();
+        let mut rest = records;
+        let from = |rest: &[&str]| records.len().saturating_sub(rest.len());
+        while !rest.is_empty() {
+            let mut bytes = 2_usize;
+            let fit = rest.iter().take(limits.records).take_while(|record| {
+                bytes = bytes.saturating_add(record.len()).saturating_add(1);
+                bytes <= limits.bytes && inside.check(record.as_bytes()).is_ok() && is_json(record)
+            });
+            let fit = fit.count();
+            let (together, after) = rest.split_at(fit.max(1));
+            let body = match together {
+                [alone] => (*alone).to_owned(),
+                _ => format!("[{}]", together.join(",")),
+            };
+            match self.accept(Delivery { form, body: body.as_bytes(), attributes: &[], snapshot: false }).await {
+                Ok(accepted) => counts = counts.plus(accepted.counts()),
+                Err(AcceptError::Pipeline(error)) => return Err(Unrecorded { from: from(rest), error }),
+                Err(AcceptError::TooLarge(refused)) => {
+                    let unreadable = Unreadable {
+                        path: "(the whole record)".into(),
+                        problem: refused.to_string(),
+                        hint: Some("raise the limit and run `amend unreadable retry`".into()),
+                        raw: body,
+                    };
+                    let kept = self.record(Vec::new(), &[self.parked(form, false, &[], unreadable)]).await;
+                    kept.map_err(|error| Unrecorded { from: from(rest), error })?;
+                    counts.unreadable = counts.unreadable.saturating_add(1);
+                }
+            }
+            rest = after;
+        }
+        Ok(counts)
+    }
+
+    /// Opens a delivery: what is in it, and its assessments.
+    fn open(&self, delivery: Delivery<'_>) -> Result<(Accepted, Vec<Assessment>), AcceptError> {
+        let Delivery { form, body, attributes, snapshot } = delivery;
         let items = match self.decider.read(form, body, attributes, snapshot, self.limits()) {
             Ok(items) => items,
             Err(refused @ Refused::Bytes { .. }) => return Err(AcceptError::TooLarge(refused)),
@@ -164,14 +286,7 @@ impl Pipeline {
                 }
             }
         }
-        // 4. Decide. (3, order and de-duplicate, is up to the store: it must happen in the transaction
-        // that records.)
-        let changes = self.decide(assessments, lookup::DELIVERY).await?;
-        accepted.decided = self.record(changes, &accepted.parked).await?;
-        for one in accepted.decided.iter().filter(|one| one.missed) {
-            warn!(assessment = %one.assessment.id, "a snapshot told of a finding that no event had brought");
-        }
-        Ok(accepted)
+        Ok((accepted, assessments))
     }
 
     /// Asks the rules, which are pure, and looks up the facts that they lack.

@@ -14,6 +14,7 @@ pub mod approve;
 pub mod audit;
 pub mod backlog;
 pub mod bulk;
+mod caught;
 pub mod config;
 pub mod dates;
 pub mod decider;

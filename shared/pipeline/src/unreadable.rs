@@ -3,7 +3,7 @@
 use amend_events::Form;
 use amend_store::Parked;
 
-use crate::{Accepted, Delivery, Pipeline, PipelineError, accept::AcceptError};
+use crate::{Accepted, Delivery, Pipeline, PipelineError, accept::AcceptError, caught::caught};
 
 /// How trying a record again ended.
 #[derive(Debug)]
@@ -67,7 +67,10 @@ impl Pipeline {
                         attributes: &parked.attributes,
                         snapshot: parked.snapshot,
                     };
-                    let accepted = self.accept(delivery).await?;
+                    let accepted = match caught(self.accept_together(delivery)).await {
+                        Ok(accepted) => accepted?,
+                        Err(why) => return Ok(Retried::Still { path: parked.path.clone(), problem: why }),
+                    };
                     self.store.resolve_parked(&parked.id, self.now()).await.map_err(PipelineError::from)?;
                     return Ok(Retried::Read(accepted));
                 }

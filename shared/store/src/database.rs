@@ -101,6 +101,18 @@ impl Database {
         Ok(Status { place: place.to_string(), engine, schema, needs: sql::VERSION })
     }
 
+    /// For how many connections there is room: any number in a file; on a server what it lets everybody open but
+    /// its administrators.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn room(&self) -> Result<u64, StoreError> {
+        match &self.pools {
+            Pools::Sqlite { .. } => Ok(u64::MAX),
+            Pools::Postgres { pool, .. } => postgres::room(pool).await,
+        }
+    }
+
     /// Finishes what is being written and closes the store.
     pub async fn close(&self) {
         match &self.pools {

@@ -54,6 +54,18 @@ impl Server {
         Self { connections, pooler, ..self }
     }
 
+    /// How many connections one process opens at most.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        self.connections
+    }
+
+    /// Whether a pooler stands between.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.pooler
+    }
+
     /// How to connect. Where the URL does not say how far the connection is to be trusted, a server on
     /// another machine must show a certificate that is valid for its name.
     pub(crate) fn options(&self) -> Result<PgConnectOptions, sqlx::Error> {

@@ -112,6 +112,25 @@ async fn connect(server: &Server) -> Result<PgPool, StoreError> {
     Err(StoreError::Unfit { path: server.to_string(), why })
 }
 
+/// How many connections the server lets everybody open but its administrators
+/// (<https://www.postgresql.org/docs/current/runtime-config-connection.html>), and this user.
+pub(crate) async fn room(pool: &PgPool) -> Result<u64, StoreError> {
+    let fail = |source| StoreError::Failed { doing: "say for how many connections it has room", source };
+    let mut look = pool.begin_with(LOOK).await.map_err(fail)?;
+    let asked = once(
+        "SELECT CAST(current_setting('max_connections') AS BIGINT) \
+         - CAST(current_setting('superuser_reserved_connections') AS BIGINT), \
+         (SELECT CAST(rolconnlimit AS BIGINT) FROM pg_roles WHERE rolname = current_user)",
+    );
+    let row = asked.fetch_one(&mut *look).await.map_err(fail)?;
+    let room: i64 = row.try_get(0).map_err(fail)?;
+    let own: Option<i64> = row.try_get(1).map_err(fail)?;
+    look.commit().await.map_err(fail)?;
+    // -1 is no limit of the user's own.
+    let room = own.filter(|own| *own >= 0).map_or(room, |own| own.min(room));
+    Ok(u64::try_from(room).unwrap_or_default())
+}
+
 /// The version of the schema; 0, where there is none.
 async fn version(look: &mut sqlx::Transaction<'_, sqlx::Postgres>) -> Result<i64, sqlx::Error> {
     let there = once("SELECT to_regclass('amend_schema') IS NOT NULL").fetch_one(&mut **look).await?;

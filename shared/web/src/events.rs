@@ -63,12 +63,7 @@ async fn accept(
         // The body broke off: the sender can send it again, and 400 would make Event Grid drop it.
         _ => Failure::new(StatusCode::SERVICE_UNAVAILABLE, "web.body", rejection.to_string(), None),
     })?;
-    let attributes: Vec<(String, String)> = headers
-        .iter()
-        .filter_map(|(name, value)| {
-            Some((name.as_str().strip_prefix("ce-")?.to_owned(), value.to_str().ok()?.to_owned()))
-        })
-        .collect();
+    let attributes = attributes(headers);
     let delivery = Delivery { form, body: &body, attributes: &attributes, snapshot: false };
     match app.pipeline.accept(delivery).await {
         Ok(accepted) => {
@@ -86,6 +81,15 @@ async fn accept(
         Err(AcceptError::TooLarge(refused)) => Err(too_large(refused.to_string())),
         Err(AcceptError::Pipeline(error)) => Err(error.into()),
     }
+}
+
+/// The attributes of a CloudEvent in binary mode.
+#[must_use]
+pub fn attributes(headers: &HeaderMap) -> Vec<(String, String)> {
+    let all = headers.iter().filter_map(|(name, value)| {
+        Some((name.as_str().strip_prefix("ce-")?.to_owned(), value.to_str().ok()?.to_owned()))
+    });
+    all.collect()
 }
 
 /// A body that is too large today will be too large tomorrow: 413 lets the sender dead-letter it.

@@ -1,11 +1,12 @@
 //! Every HTTP route: events in ([`events`]), the API ([`api`]), health. One [`router`], used by
 //! `amend serve` today and by the function apps later.
 //!
-//! There is no authentication yet, so the router only answers requests addressed to this machine,
-//! and `amend serve` only listens on it.
+//! There is no authentication yet: [`router`] only answers requests addressed to this machine, and
+//! [`outside`], which function apps use, answers nobody anything but that it is there.
 
 pub mod api;
 pub mod events;
+pub mod oidc;
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -141,6 +142,36 @@ pub fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(limit))
         .layer(CatchPanicLayer::new())
         .with_state(app)
+}
+
+/// All routes, for callers from elsewhere: whoever is not known is refused, and nobody is known yet.
+pub fn outside(app: App) -> Router {
+    let limit = app.pipeline.limits().bytes;
+    let (router, _) = described().split_for_parts();
+    router
+        .fallback(no_such_route)
+        .layer(middleware::from_fn(only_who_is_known))
+        .layer(DefaultBodyLimit::max(limit))
+        .layer(CatchPanicLayer::new())
+        .with_state(app)
+}
+
+/// Whether anybody is answered that something is there.
+#[must_use]
+pub fn is_anybodys(path: &str) -> bool {
+    matches!(path, "/" | "/healthz")
+}
+
+/// INVARIANT: whoever is not known is told nothing, not even which routes there are.
+async fn only_who_is_known(request: Request, next: Next) -> Response {
+    if is_anybodys(request.uri().path()) {
+        return next.run(request).await;
+    }
+    let hint = "requests from elsewhere are not answered yet: have your platform's own trigger deliver events";
+    let refused = Failure::new(StatusCode::UNAUTHORIZED, "web.unknown", "nobody knows who you are", Some(hint));
+    let mut response = refused.into_response();
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    response
 }
 
 /// Refuses requests that were addressed to another name than this machine's, or sent by a page of

@@ -2,10 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use amend_cloud::Cloud;
 use amend_pipeline::{
     Config, Pipeline, PipelineError, accept::Retried, fixer::Fixer, notices::Herald, sync::Syncer, tickets::Desk,
 };
+use amend_service::{Service, stop};
 use amend_web::App;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::MissedTickBehavior};
 use tracing::{info, warn};
@@ -23,31 +23,27 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
         config.listen = format!("127.0.0.1:{port}");
     }
     let listener = listen(&config.listen).await?;
-    let all = setup::all_clouds(&config, output);
-    let clouds: Arc<dyn Cloud> = Arc::clone(&all) as Arc<dyn Cloud>;
-    let pipeline = Arc::new(setup::pipeline_with(&config, &clouds, output).await?);
-    let fixer = setup::fixer_with(&config, clouds, output).await?;
-    setup::warn_of_unheard(pipeline.rules(), &config, output);
+    let service = Arc::new(Service::start(config, &output).await?);
+    let pipeline = Arc::clone(service.pipeline());
     output.note(&format!("amend listens on http://{}", address(&listener)?));
     let retries = tokio::spawn(retry_now_and_then(Arc::clone(&pipeline)));
     let (end, ended) = watch::channel(false);
     let mut workers = JoinSet::new();
     for _ in 0..WORKERS {
-        workers.spawn(fix(fixer.another(), ended.clone()));
+        workers.spawn(fix(service.fixer().another(), ended.clone()));
     }
-    workers.spawn(file(setup::desk(&config, output).await?, ended.clone()));
+    workers.spawn(file(service.desk().clone(), ended.clone()));
     // While one waits for a service that does not answer, the other tells the rest.
     for _ in 0..HERALDS {
-        workers.spawn(send(setup::herald(&config).await?, ended.clone()));
+        workers.spawn(send(service.herald().clone(), ended.clone()));
     }
-    if !config.systems.in_use().is_empty() {
-        let syncer = setup::syncer(&config, all, output).await?;
+    if !service.config().systems.in_use().is_empty() {
         for _ in 0..SYNCERS {
-            workers.spawn(sync(syncer.clone(), ended.clone()));
+            workers.spawn(sync(service.syncer().clone(), ended.clone()));
         }
     }
-    let noting = tokio::spawn(note_each_minute(fixer, config.clone()));
-    let served = serve_until_stopped(listener, pipeline, &config).await;
+    let noting = tokio::spawn(note_each_minute(Arc::clone(&service)));
+    let served = serve_until_stopped(listener, pipeline, service.config()).await;
     retries.abort();
     noting.abort();
     // What is being done is done; nothing new is taken up.
@@ -107,14 +103,14 @@ async fn send(herald: Herald, ended: watch::Receiver<bool>) {
 }
 
 /// Writes the end of the audit trail to its second place, and says which exemptions are about to end.
-async fn note_each_minute(fixer: Fixer, config: Config) {
+async fn note_each_minute(service: Arc<Service>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(60));
     loop {
         ticks.tick().await;
-        if let Err(failure) = super::work::note_head(&fixer, &config).await {
-            warn!(error = failure.message, "the end of the audit trail was not noted");
+        if let Err(error) = service.note_head().await {
+            warn!(error = setup::whole(&error), "the end of the audit trail was not noted");
         }
-        match fixer.remind_of_exemptions().await {
+        match service.fixer().remind_of_exemptions().await {
             Ok(ending) => ending.iter().for_each(|one| warn!(exemption = &*one.id, "{}", super::work::ends_soon(one))),
             Err(error) => warn!(error = setup::whole(&error), "exemptions that are about to end cannot be read"),
         }
@@ -178,28 +174,7 @@ pub async fn serve_until_stopped(
 ) -> Result<(), Failure> {
     let router = amend_web::router(App::new(pipeline, config));
     axum::serve(listener, router)
-        .with_graceful_shutdown(stopped())
+        .with_graceful_shutdown(stop::asked())
         .await
         .map_err(|error| Failure::new("the service stopped", Some(Box::new(error)), None))
-}
-
-async fn stopped() {
-    let interrupt = async {
-        // Without a signal handler only a kill ends the service, as it would without this line.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                () = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    interrupt.await;
 }

@@ -1,13 +1,8 @@
 //! `amend sweep` and `amend work`: what is to be done next, and doing it.
 
-use std::sync::Arc;
-
-use amend_cloud::Cloud;
-use amend_domain::{
-    exemption::Exemption,
-    work::{After, Work},
-};
-use amend_pipeline::{Config, audit, fixer::Fixer, sync::Authority};
+use amend_domain::{exemption::Exemption, work::Work};
+use amend_pipeline::Config;
+use amend_service::{Advanced, Deadline, Service, Swept};
 use amend_store::{BY_CONFIGURATION, Store as _};
 use serde_json::json;
 
@@ -20,52 +15,12 @@ use crate::{
 
 /// Runs `amend sweep`: decides what lacked facts, and does what is due.
 pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
-    let all = setup::all_clouds(config, output);
-    let clouds: Arc<dyn Cloud> = Arc::clone(&all) as Arc<dyn Cloud>;
-    let pipeline = setup::pipeline_with(config, &clouds, output).await?;
-    let retried = pipeline.retry_undetermined().await?;
-    let deaf = pipeline.deaf().await?;
-    let fixer = setup::fixer_with(config, clouds, output).await?;
-    let stopped = fixer.store().stopped().await?;
-    let (mut done, mut later, mut parked) = (0_usize, 0_usize, 0_usize);
-    while let Some((_, after)) = fixer.work(None).await? {
-        let count = match after {
-            // What got on may have to wait for something else by now.
-            After::Done | After::Later { .. } | After::Afresh { parked: None, .. } => &mut done,
-            After::Held { .. } | After::Again { .. } => &mut later,
-            After::Parked { .. } | After::Afresh { .. } => &mut parked,
-        };
-        *count = count.saturating_add(1);
-    }
-    let (desk, herald) = (setup::desk(config, output).await?, setup::herald(config).await?);
-    let syncer = setup::syncer(config, all, output).await?;
-    loop {
-        // Where Defender says whose a problem is, it is asked before anything is filed; else it is told of the ticket.
-        let first = config.systems.defender == Some(Authority::Defender);
-        let mut told = if first { syncer.work().await? } else { None };
-        if told.is_none() {
-            told = desk.work().await?;
-        }
-        if told.is_none() && !first {
-            told = syncer.work().await?;
-        }
-        if told.is_none() {
-            told = herald.work().await?;
-        }
-        let count = match told {
-            Some((_, After::Parked { .. })) => &mut parked,
-            Some((_, After::Again { .. } | After::Held { .. })) => &mut later,
-            Some(_) => &mut done,
-            None => break,
-        };
-        *count = count.saturating_add(1);
-    }
-    let ending = fixer.remind_of_exemptions().await?;
-    // What was done is said in any case.
-    let noted = note_head(&fixer, config).await;
+    let swept = Service::start(config.clone(), &output).await?.sweep(Deadline::none()).await?;
+    let Swept { decided, advanced: Advanced { done, put_off, parked, .. }, stopped, ending, deaf, noted } = swept;
+    let noted = noted.map_err(super::audit::failure);
     if output.format() == Format::Json {
         output.json(&json!({
-            "decided": retried.settled, "done": done, "put_off": later, "parked": parked, "stopped": stopped,
+            "decided": decided, "done": done, "put_off": put_off, "parked": parked, "stopped": stopped,
             "exemptions_ending": ending, "deaf": deaf,
         }))?;
         return noted.map(|()| Exit::Ok);
@@ -87,7 +42,7 @@ pub async fn sweep(config: &Config, output: Output) -> Result<Exit, Failure> {
         output.note("nothing is fixed by itself: `remediate.most` is off");
     }
     output.say(&format!(
-        "{} done, {later} put off, {parked} parked",
+        "{} done, {put_off} put off, {parked} parked",
         counted(done, "piece of work").replace("piece of works", "pieces of work")
     ));
     noted.map(|()| Exit::Ok)
@@ -100,14 +55,6 @@ pub fn ends_soon(exemption: &Exemption) -> String {
         "{}, which {} asked for, ends at {until}: what it covers on {} is looked at again then",
         exemption.id, exemption.by, exemption.on
     )
-}
-
-/// Writes the end of the audit trail to its second place.
-pub async fn note_head(fixer: &Fixer, config: &Config) -> Result<(), Failure> {
-    if let Some(path) = &config.audit_heads {
-        audit::note_head(fixer.store(), path, fixer.now()).await.map_err(super::audit::failure)?;
-    }
-    Ok(())
 }
 
 /// Runs `amend work`.

@@ -17,14 +17,13 @@ use amend_pipeline::system::SystemClock;
 use amend_store::{Database, Place as StorePlace, Store as _};
 use amend_tests::{
     clouds::Served,
+    functions::{account, bucket},
     harness::long,
     places::{self, Fresh, Kind},
 };
 use serde_json::{Value, json};
 
 use super::{Place, code, text};
-
-const KEY: &str = "1c5de8e1-f68d-6a17-e0d2-ec259c42768c";
 
 /// Where what is fixed is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -233,63 +232,6 @@ impl Crashing {
         let all: Value = serde_json::from_str(&self.amend(&["remediations", "--format", "json"])).expect("JSON");
         all.as_array().expect("a list").clone()
     }
-}
-
-pub(super) type Subject = (&'static Served, String, Value, Vec<(&'static str, String)>);
-
-/// A storage account, what is reported of it, and what is needed to reach it.
-pub(super) fn account() -> Subject {
-    let azure = Served::azure();
-    let made = azure.ask(&json!({ "do": "make", "fix": "azure.storage.secure-transfer", "case": "bad" }));
-    let resource = made["resource"].as_str().expect("a resource").to_owned();
-    let row = json!({ "id": resource, "name": "st", "type": "microsoft.storage/storageaccounts", "tags": {} });
-    azure.ask(&json!({ "do": "graph", "table": "resources", "rows": [row] }));
-    let state = json!({ "resourceId": resource, "complianceState": "Compliant", "policyDefinitionAction": "audit" });
-    let id = format!("{resource}/providers/microsoft.policyinsights/policystates/audit");
-    let row = json!({ "id": id, "type": "microsoft.policyinsights/policystates", "properties": state });
-    azure.ask(&json!({ "do": "graph", "table": "policyresources", "rows": [row] }));
-    let report = json!({
-        "type": "Microsoft.Security/assessments", "name": KEY,
-        "id": format!("{resource}/providers/Microsoft.Security/assessments/{KEY}"),
-        "properties": {
-            "displayName": "Secure transfer to storage accounts should be enabled",
-            "resourceDetails": { "source": "Azure", "id": resource },
-            "status": { "code": "Unhealthy", "statusChangeDate": "2026-01-02T03:04:05Z" },
-            "metadata": { "severity": "High" },
-        },
-    });
-    let url = azure.url();
-    let environment = vec![
-        ("AMEND__CLOUDS__AZURE__DANGEROUS_ENDPOINT", url.clone()),
-        ("IDENTITY_ENDPOINT", format!("{url}/msi/token")),
-        ("IDENTITY_HEADER", "the-header-of-the-tests".to_owned()),
-    ];
-    (azure, resource, report, environment)
-}
-
-/// A bucket in moto, the same way.
-fn bucket() -> Subject {
-    let aws = Served::moto();
-    let made = aws.ask(&json!({ "do": "make", "fix": "aws.s3.require-tls", "case": "bad" }));
-    let resource = made["resource"].as_str().expect("a resource").to_owned();
-    let at = "2026-01-02T03:04:05Z";
-    let report = json!({
-        "SchemaVersion": "2018-10-08", "Id": format!("{resource}/finding"), "AwsAccountId": "123456789012",
-        "ProductArn": "arn:aws:securityhub:eu-west-1::product/aws/securityhub", "Region": "eu-west-1",
-        "GeneratorId": "security-control/S3.5", "Types": ["Software and Configuration Checks"],
-        "CreatedAt": at, "UpdatedAt": at, "Severity": { "Label": "HIGH" },
-        "Title": "S3 general purpose buckets should require requests to use SSL", "Description": "plain HTTP",
-        "Resources": [{ "Type": "AwsS3Bucket", "Id": resource, "Region": "eu-west-1" }],
-        "Compliance": { "Status": "FAILED", "SecurityControlId": "S3.5" }, "RecordState": "ACTIVE",
-    });
-    let text = |name: &str| aws.hello[name].as_str().expect("a text").to_owned();
-    let environment = vec![
-        ("AMEND__CLOUDS__AWS__DANGEROUS_ENDPOINT", aws.url()),
-        ("AWS_ACCESS_KEY_ID", text("key")),
-        ("AWS_SECRET_ACCESS_KEY", text("secret")),
-        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
-    ];
-    (aws, resource, report, environment)
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn a_date_is_moved_with_a_reason_by_whoever_may() {
 
 #[test]
 fn an_announced_fix_is_listed_and_answered() {
-    let (_, resource, report, environment) = super::crash::account();
+    let (_, resource, report, environment) = amend_tests::functions::account();
     let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let place = Place::new();
     place.write("amend.yaml", "version: 1\nrules: rules.yaml\nremediate: { most: enforce }\nguards: { new_for: 0d }\n");

@@ -7,7 +7,7 @@ use super::{Place, code, text};
 
 #[test]
 fn what_defender_would_be_told_is_shown_then_told_and_listed() {
-    let (served, resource, report, environment) = super::crash::account();
+    let (served, resource, report, environment) = amend_tests::functions::account();
     let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let place = Place::new();
     let config = |sync: &str| place.write("amend.yaml", &format!("version: 1\nrules: rules.yaml\n{sync}"));

@@ -76,6 +76,45 @@ static LOG: Shape = Shape {
     ],
 };
 
+static PUSH: Shape = Shape {
+    name: "who pushes",
+    fields: &[
+        must(
+            "audience",
+            Kind::Text,
+            "Whom its tokens are made for: the audience of the push subscription and of the scheduler's jobs.",
+        ),
+        must("accounts", TEXTS, "The service accounts that may push, by their addresses."),
+    ],
+};
+
+static FUNCTIONS: Shape = Shape {
+    name: "function apps",
+    fields: &[
+        may(
+            "refresh",
+            Kind::Text,
+            "How old may get what a function app has read: this configuration, rules, facts, owners, secrets.",
+        ),
+        may(
+            "instances",
+            Kind::Whole(1, 10_000),
+            "How many copies of it the platform runs at once at most, as the platform was told: with `store.connections` each they must fit the server.",
+        ),
+        may(
+            "timeout",
+            Kind::Text,
+            "How long the platform waits for an answer, as it was told. Only Cloud Run needs it: the others say so themselves.",
+        ),
+        may("push", Kind::Map(&PUSH), "Who pushes events and work to Cloud Run: Pub/Sub, Eventarc, Cloud Scheduler."),
+        may(
+            "does",
+            Kind::OneOrMany(&Kind::Word(&["events", "requests", "work"])),
+            "What a function app answers to: `events` of its platform; `requests` over HTTP; `work`, by its timers and queues.",
+        ),
+    ],
+};
+
 static FIXES: Shape = Shape {
     name: "fixes",
     fields: &[
@@ -475,6 +514,7 @@ pub(super) static FILE: Shape = Shape {
         may("audit", Kind::Map(&AUDIT), "The audit trail."),
         may("guards", Kind::Map(&GUARDS), "What keeps a remediation from doing harm."),
         may("remediate", Kind::Map(&REMEDIATE), "What is done by itself."),
+        may("functions", Kind::Map(&FUNCTIONS), "How Amend runs as a function app."),
         may("fixes", Kind::Map(&FIXES), "Fixes beside those that ship with Amend."),
         may("clouds", Kind::Map(&CLOUDS), "How the clouds are reached."),
         may("connect", Kind::Table(&Kind::Map(&CONNECTOR)), "Trackers of other makers, each by a name of its own."),
@@ -508,6 +548,12 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("facts.max_age", "1d"),
     ("owners", "(none)"),
     ("audit.heads", "(none)"),
+    ("functions.refresh", "5m"),
+    ("functions.instances", "10"),
+    ("functions.timeout", "5m"),
+    ("functions.does", "events, requests, work"),
+    ("functions.push.audience", "(none)"),
+    ("functions.push.accounts", "(none)"),
     ("remediate.most", "off"),
     ("guards.settle", "30m"),
     ("guards.undone", "30d"),

@@ -99,8 +99,77 @@ pub struct Config {
     pub tickets: Budget,
     /// What the systems are told that problems come from.
     pub systems: Systems,
+    /// How it runs as a function app.
+    pub functions: Functions,
     /// Each option, with its value and where that comes from.
     pub options: Vec<ConfigOption>,
+}
+
+/// How Amend runs as a function app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Functions {
+    /// How old may get what it has read.
+    pub refresh: SignedDuration,
+    /// How many copies of it run at once at most.
+    pub instances: u32,
+    /// What it answers to.
+    pub does: Vec<Does>,
+    /// How long the platform waits, where it does not say so itself.
+    pub timeout: SignedDuration,
+    /// Who pushes to it.
+    pub push: Option<Push>,
+}
+
+/// Who pushes events and work to Cloud Run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Push {
+    /// Whom its tokens are made for.
+    pub audience: String,
+    /// The service accounts that may, lower-cased.
+    pub accounts: Vec<String>,
+}
+
+/// What a function app answers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Does {
+    /// Events of its platform.
+    Events,
+    /// Requests over HTTP.
+    Requests,
+    /// Work that is due, by its timers and queues.
+    Work,
+}
+
+impl Does {
+    /// All of it.
+    pub const ALL: [Self; 3] = [Self::Events, Self::Requests, Self::Work];
+
+    /// The word for it in `functions.does`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Requests => "requests",
+            Self::Work => "work",
+        }
+    }
+
+    fn parse(word: &str) -> Result<Self, String> {
+        let does = Self::ALL.into_iter().find(|does| does.as_str() == word);
+        does.ok_or_else(|| format!("`{word}` is nothing that a function app does"))
+    }
+}
+
+impl Default for Functions {
+    fn default() -> Self {
+        Self {
+            refresh: SignedDuration::from_mins(5),
+            instances: 10,
+            does: Does::ALL.to_vec(),
+            timeout: SignedDuration::from_mins(5),
+            push: None,
+        }
+    }
 }
 
 /// One option, for `amend config explain`.
@@ -123,6 +192,13 @@ pub fn environment() -> Vec<(String, String)> {
     let mut list: Vec<(String, String)> = std::env::vars().filter(|(name, _)| name.starts_with("AMEND__")).collect();
     list.sort();
     list
+}
+
+/// A variable of the environment by which a platform tells a program how it is run, such as the port to listen on.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+pub fn platform(variable: &str) -> Option<String> {
+    std::env::var(variable).ok().filter(|value| !value.is_empty())
 }
 
 /// Reads a configuration: the text of `amend.yaml`, if there is one, and the environment.
@@ -153,6 +229,7 @@ pub fn load(
     config.connectors = connectors::read(&mut reader);
     (config.routes, config.tickets) = connectors::routes(&mut reader, &config.connectors);
     config.systems = systems(&mut reader);
+    config.functions = functions(&mut reader);
     config.systems.mails = config.mail.is_some() && config.notices.digest.is_some();
     config.store = store(&mut reader, folder);
     config.store_keys = keys(&mut reader);
@@ -219,6 +296,7 @@ impl Config {
             routes: Routes::default(),
             tickets: Budget::default(),
             systems: Systems::default(),
+            functions: Functions::default(),
             options: Vec::new(),
         }
     }
@@ -341,6 +419,28 @@ impl Config {
         self.event_subscriptions = reader.texts("event_grid.subscriptions").unwrap_or_default();
         self.cloud_event_origins = reader.texts("cloud_events.origins").unwrap_or_default();
     }
+}
+
+/// How it runs as a function app.
+fn functions(reader: &mut Reader) -> Functions {
+    let mut functions = Functions::default();
+    let hint = "write it as `5m` or `1h`";
+    reader.duration("functions.refresh", SignedDuration::ZERO, hint, &mut functions.refresh);
+    reader.whole("functions.instances", &mut functions.instances);
+    if let Some(does) = reader.parse_all("functions.does", "one or more of events, requests, work", Does::parse) {
+        functions.does = does;
+    }
+    let second = SignedDuration::from_secs(1);
+    reader.duration("functions.timeout", second, hint, &mut functions.timeout);
+    let audience = reader.text("functions.push.audience").filter(|audience| !audience.is_empty());
+    let accounts = reader.texts("functions.push.accounts").unwrap_or_default();
+    let accounts: Vec<String> = accounts.iter().map(|account| account.trim().to_ascii_lowercase()).collect();
+    if let Some(audience) = audience
+        && !accounts.is_empty()
+    {
+        functions.push = Some(Push { audience, accounts });
+    }
+    functions
 }
 
 /// What the systems are told that problems come from.

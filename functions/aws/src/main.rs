@@ -1,0 +1,49 @@
+//! Amend on AWS Lambda: one program, and what a function of it does is configured (`functions.does`).
+//!
+//! [`event`] tells what Lambda hands over, [`handle`] has the service do it.
+
+mod event;
+mod handle;
+
+use std::{process::ExitCode, sync::Arc};
+
+use amend_pipeline::config;
+use amend_service::{Hosted, log};
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde_json::value::RawValue;
+use tracing::error;
+
+/// Where Lambda's runtime interface is
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>).
+const RUNTIME: &str = "AWS_LAMBDA_RUNTIME_API";
+
+fn main() -> ExitCode {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        runtime.map_err(|error| format!("cannot start: {error}"))?.block_on(run())
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            log::last_words(&message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), String> {
+    config::platform(RUNTIME).ok_or(format!("{RUNTIME} is not set: this is started by AWS Lambda"))?;
+    let hosted = Arc::new(Hosted::new());
+    let config = hosted.config().map_err(|error| error.to_string())?;
+    log::start_json(&config, std::io::stdout);
+    // Lambda gives more of the processor before the first event than after.
+    if let Err(failed) = hosted.service().await {
+        error!("the service does not start: {failed}");
+    }
+    let does = Arc::new(config.functions.does);
+    let handler = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+        let (hosted, does) = (Arc::clone(&hosted), Arc::clone(&does));
+        async move { handle::event(&hosted, &does, event).await }
+    });
+    lambda_runtime::run(handler).await.map_err(|error| format!("the function stopped: {error}"))
+}
