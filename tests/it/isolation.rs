@@ -94,3 +94,62 @@ async fn an_outage_says_from_where_on_nothing_was_recorded() {
     assert_eq!(failed.from, 2);
     assert_eq!(bench.store.problems(&Filter::default()).await.expect("problems").len(), 2);
 }
+
+/// How the platform batches says nothing of how a record is read.
+#[tokio::test]
+async fn a_record_is_read_as_it_would_be_alone() {
+    let (bench, _) = with_a_defect().await;
+    let list = |names: &[&str]| {
+        let all: Vec<_> = names.iter().map(|name| named(name)).collect();
+        serde_json::json!(all).to_string()
+    };
+    let records = serde_json::json!({ "records": [named("st5"), named("st6")] }).to_string();
+    let text = serde_json::json!(list(&["st7", "st8"])).to_string();
+    let (first, second, last) = (list(&["st1", "st2"]), list(&["st3", "st4"]), named("st9").to_string());
+    for form in [Form::Plain, Form::EventHubs] {
+        let all = [first.as_str(), &second, &records, &text, &last];
+        let counts = bench.pipeline.accept_records(form, &all).await.expect("taken");
+        assert_eq!((counts.unreadable, counts.new + counts.duplicate), (0, 9), "{form:?}: {counts:?}");
+    }
+}
+
+/// Many that are small enough are no batch that is too large.
+#[tokio::test]
+async fn together_they_may_be_over_a_limit_that_none_of_them_is_over() {
+    let (bench, _) = with_a_defect().await;
+    let many: Vec<_> = (0..6_000).map(|_| serde_json::json!({ "type": "Microsoft.Security/alerts" })).collect();
+    let mut one = many.clone();
+    one.push(named("st1"));
+    let (one, two) =
+        (serde_json::json!({ "records": one }).to_string(), serde_json::json!({ "records": many }).to_string());
+    let three = named("st2").to_string();
+    let counts = bench.pipeline.accept_records(Form::EventHubs, &[&one, &two, &three]).await.expect("taken");
+    assert_eq!(counts.new, 2, "{counts:?}");
+    let kept = bench.store.parked(false, 20_000).await.expect("records");
+    assert!(!kept.iter().any(|one| one.path.contains("whole")), "nothing is kept whole");
+}
+
+#[tokio::test]
+async fn a_name_that_no_cloud_gives_blocks_nobody() {
+    let (bench, _) = with_a_defect().await;
+    let text: String = (0..400).map(|n: u32| format!("{:08x}", n.wrapping_mul(2_654_435_761))).collect();
+    let (long, good) = (named(&text).to_string(), named("st1").to_string());
+    let counts = bench.pipeline.accept_records(Form::EventHubs, &[&long, &good]).await.expect("taken");
+    assert_eq!((counts.new, counts.unreadable), (1, 1));
+    // Whatever else a database does not take: it is kept, and its neighbours are recorded.
+    if amend_tests::places::Kind::usual() != amend_tests::places::Kind::Sqlite {
+        bench
+            .fresh
+            .tamper("CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN IF NEW.id LIKE '%stodd%' THEN RAISE 'too large' USING ERRCODE = '54000'; END IF; RETURN NEW; END $$ LANGUAGE plpgsql")
+            .await;
+        bench
+            .fresh
+            .tamper("CREATE TRIGGER refuse BEFORE INSERT ON assessments FOR EACH ROW EXECUTE FUNCTION refuse()")
+            .await;
+        let (odd, next) = (named("stodd").to_string(), named("st2").to_string());
+        let counts = bench.pipeline.accept_records(Form::EventHubs, &[&odd, &next]).await.expect("taken");
+        assert_eq!((counts.new, counts.unreadable), (1, 1));
+        let kept = bench.store.parked(false, 10).await.expect("records");
+        assert!(kept.iter().any(|one| one.problem.contains("does not take it") && one.raw == odd), "{kept:#?}");
+    }
+}

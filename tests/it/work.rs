@@ -578,7 +578,7 @@ async fn what_the_configuration_stops_is_not_sent_either() {
     let bench = bench("enforce", Mode::Enforce).await;
     bench.report(&subject, "Unhealthy", "2026-11-18T07:00:00Z").await;
     let stop = Stop { by: "the configuration".into(), at: moment("2026-11-20T12:00:00Z"), why: "a drill".into() };
-    let stopped = bench.another_on(bench.store().clone().with_stop(stop));
+    let stopped = bench.another_on(bench.store().clone().with_stop(Some(stop)));
     let store = stopped.store();
     while stopped.work(None).await.expect("the store answers").is_some() {}
     assert_eq!(bench.writes(&subject), 0);

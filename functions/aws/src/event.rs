@@ -19,6 +19,8 @@ pub enum Handed<'a> {
     Published(Vec<Cow<'a, str>>),
     /// It is time to do something.
     Time(Time),
+    /// It is time to do something that nobody knows.
+    Unknown(String),
     /// An event, or what somebody sent by hand.
     Event,
 }
@@ -33,8 +35,7 @@ pub struct Message<'a> {
 }
 
 /// What it is time for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Time {
     /// To do what is due.
     Advance,
@@ -54,7 +55,8 @@ struct Marks<'a> {
     detail_type: Option<Cow<'a, str>>,
     #[serde(borrow)]
     source: Option<Cow<'a, str>>,
-    amend: Option<Time>,
+    #[serde(borrow)]
+    amend: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -99,8 +101,13 @@ pub fn told(text: &str) -> Handed<'_> {
     if marks.context.is_some_and(|context| context.http.is_some()) {
         return Handed::Request;
     }
-    if let Some(time) = marks.amend {
-        return Handed::Time(time);
+    if let Some(word) = marks.amend {
+        return match &*word {
+            "advance" => Handed::Time(Time::Advance),
+            "sweep" => Handed::Time(Time::Sweep),
+            "notices" => Handed::Time(Time::Notices),
+            other => Handed::Unknown(other.to_owned()),
+        };
     }
     if marks.source.as_deref() == Some("aws.events") && marks.detail_type.as_deref() == Some("Scheduled Event") {
         return Handed::Time(Time::Sweep);

@@ -65,15 +65,22 @@ pub async fn event(hosted: &Hosted, does: &[Does], event: LambdaEvent<Box<RawVal
     let handed = event::told(payload.get());
     let needs = match handed {
         Handed::Request => Does::Requests,
-        Handed::Time(_) => Does::Work,
+        Handed::Time(_) | Handed::Unknown(_) => Does::Work,
         Handed::Messages(_) | Handed::Published(_) | Handed::Event => Does::Events,
     };
-    if !does.contains(&needs) {
+    let refused = || {
         let message = format!("this function was handed {}, and `functions.does` leaves that out", needs.as_str());
-        return Err(Failed::new("functions.does", message));
+        Failed::new("functions.does", message)
+    };
+    if !does.contains(&needs) {
+        return Err(refused());
     }
     let service = deadline.within(hosted.service()).await?;
     let service = service.map_err(|failed| Failed::new("service.start", failed.to_string()))?;
+    // What was taken out since counts, too.
+    if !service.config().functions.does.contains(&needs) {
+        return Err(refused());
+    }
     match handed {
         Handed::Request => deadline.within(request(&service, payload.get(), context)).await?,
         Handed::Messages(messages) => messages_of_a_queue(&service, &messages, deadline).await,
@@ -85,6 +92,10 @@ pub async fn event(hosted: &Hosted, does: &[Does], event: LambdaEvent<Box<RawVal
             Ok(receipt(deadline.within(service.pipeline().accept_records(Form::Plain, &[payload.get()])).await??))
         }
         Handed::Time(time) => work(&service, time, deadline).await,
+        Handed::Unknown(word) => {
+            let message = format!("`{word}` is nothing that it can be time for: one of advance, sweep, notices");
+            Err(Failed::new("work.unknown", message))
+        }
     }
 }
 

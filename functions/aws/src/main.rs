@@ -5,7 +5,7 @@
 mod event;
 mod handle;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use amend_pipeline::config;
 use amend_service::{Hosted, log};
@@ -16,6 +16,9 @@ use tracing::error;
 /// Where Lambda's runtime interface is
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>).
 const RUNTIME: &str = "AWS_LAMBDA_RUNTIME_API";
+
+/// How long is waited for the store before the first event.
+const WARM: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let run = || {
@@ -33,12 +36,15 @@ fn main() -> ExitCode {
 
 async fn run() -> Result<(), String> {
     config::platform(RUNTIME).ok_or(format!("{RUNTIME} is not set: this is started by AWS Lambda"))?;
-    let hosted = Arc::new(Hosted::new());
+    let hosted = Arc::new(Hosted::new().map_err(|error| error.to_string())?);
     let config = hosted.config().map_err(|error| error.to_string())?;
     log::start_json(&config, std::io::stdout);
-    // Lambda gives more of the processor before the first event than after.
-    if let Err(failed) = hosted.service().await {
-        error!("the service does not start: {failed}");
+    hosted.warn(&config);
+    // Lambda gives more of the processor before the first event than after, and ten seconds of it.
+    match tokio::time::timeout(WARM, hosted.service()).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(failed)) => error!("the service does not start: {failed}"),
+        Err(_) => error!("the service does not start: the store does not answer"),
     }
     let does = Arc::new(config.functions.does);
     let handler = service_fn(move |event: LambdaEvent<Box<RawValue>>| {

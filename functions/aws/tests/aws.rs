@@ -75,7 +75,10 @@ fn what_lambda_hands_over_is_told_by_its_shape() {
         let done = lambda.invoke(&time).expect("done");
         assert_eq!(done["more"], false, "{done}");
     }
-    assert!(lambda.app.unreadable().len() == 1);
+    // A slip in a schedule is no event.
+    let failed = lambda.invoke(&json!({ "amend": "advence" })).expect_err("nobody knows what that is");
+    assert_eq!(failed.kind, "work.unknown", "{}", failed.message);
+    assert_eq!(lambda.app.unreadable().len(), 1);
 }
 
 #[test]

@@ -87,6 +87,9 @@ fn name(folder: &Dir<'_>) -> String {
     folder.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
+/// Nothing is taken up with less than ten seconds left.
+const LEAST: Duration = Duration::from_secs(12);
+
 /// How long the host lets a function run, as `host.json` says: the one that stands beside the handler, else the one
 /// that it was built with.
 ///
@@ -102,15 +105,14 @@ pub fn timeout() -> Result<Duration, String> {
         timeout: Option<String>,
     }
     let host: Host = serde_json::from_slice(&text).map_err(|error| format!("host.json cannot be read: {error}"))?;
-    let wrong =
-        "host.json lacks a `functionTimeout` such as \"00:05:00\": the handler must know until when it may work";
+    let wrong = "host.json lacks a `functionTimeout` such as \"00:05:00\", twelve seconds at least: the handler must know until when it may work";
     let text = host.timeout.unwrap_or_default();
     let parts: Result<Vec<u64>, _> = text.split(':').map(str::parse).collect();
     match parts.as_deref() {
         Ok([hours, minutes, seconds]) => {
             let minutes = hours.saturating_mul(60).saturating_add(*minutes);
             let seconds = minutes.saturating_mul(60).saturating_add(*seconds);
-            Some(Duration::from_secs(seconds)).filter(|time| !time.is_zero()).ok_or_else(|| wrong.to_owned())
+            Some(Duration::from_secs(seconds)).filter(|time| *time >= LEAST).ok_or_else(|| wrong.to_owned())
         }
         _ => Err(wrong.to_owned()),
     }

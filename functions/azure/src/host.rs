@@ -145,6 +145,10 @@ async fn forwarded(shell: &Shell, request: Request) -> Response {
     if !shell.does(Does::Requests) {
         return failed(StatusCode::NOT_FOUND, "web.route", "this app answers no requests (`functions.does`)".into());
     }
+    // Whoever is not known waits for nothing, and nobody waits for them.
+    if let Some(refused) = amend_web::refused(request.uri().path()) {
+        return refused;
+    }
     match shell.hosted.service().await {
         // It cannot fail: every error is an answer.
         Ok(service) => service.router().oneshot(request).await.unwrap_or_else(|never| match never {}),

@@ -34,9 +34,10 @@ fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), String> {
-    let hosted = Arc::new(Hosted::new());
+    let hosted = Arc::new(Hosted::new().map_err(|error| error.to_string())?);
     let config = hosted.config().map_err(|error| error.to_string())?;
     log::start_json(&config, std::io::stdout);
+    hosted.warn(&config);
     let port =
         config::platform(PORT).ok_or(format!("{PORT} is not set: this is started by the Azure Functions host"))?;
     let port: u16 = port.parse().map_err(|_| format!("{PORT} is no port: `{port}`"))?;

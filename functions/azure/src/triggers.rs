@@ -26,15 +26,22 @@ pub async fn run(shell: &Shell, function: &Function, handed: &str) -> Result<Rep
         Trigger::EventHubs | Trigger::Queue => (Does::Events, shell.timeout),
         Trigger::Wake | Trigger::Advance | Trigger::Sweep | Trigger::Notices => (Does::Work, shell.timeout),
     };
-    if !shell.does(does) {
+    let refused = || {
         let message = format!("{} is called, and `functions.does` leaves out {}", function.name, does.as_str());
-        return Err(Failed::new(StatusCode::CONFLICT, "functions.does", message));
+        Failed::new(StatusCode::CONFLICT, "functions.does", message)
+    };
+    if !shell.does(does) {
+        return Err(refused());
     }
     let deadline = Deadline::after(time, &SystemClock);
     let service = shell.hosted.service();
     let service = deadline.within(service).await?.map_err(|failure| {
         Failed::new(StatusCode::SERVICE_UNAVAILABLE, "service.start", format!("the service does not start: {failure}"))
     })?;
+    // What was taken out since counts, too.
+    if !service.config().functions.does.contains(&does) {
+        return Err(refused());
+    }
     match function.trigger {
         Trigger::EventGrid | Trigger::Queue => events(&service, function, Form::Plain, &[handed], deadline).await,
         Trigger::EventHubs => {

@@ -13,7 +13,7 @@ mod host;
 use std::time::{Duration, Instant};
 
 use amend_store::Store as _;
-use amend_tests::functions::{Deployed, Program, account, finding, free_port, wait};
+use amend_tests::functions::{Deployed, Program, account, finding, free_port, until, wait};
 use serde_json::{Value, json};
 
 use host::{Handed, Host, app, declared};
@@ -156,7 +156,7 @@ fn what_the_host_hands_over_nobody_else_can() {
     assert_eq!(host.forward("GET", "/healthz", &[], "").0, 200);
     // The route of the one function with requests leaves the others out, too.
     let route = declared("http")["bindings"][0]["route"].as_str().expect("a route").to_owned();
-    assert_eq!(route, "{*path:regex(^(?!fn-).*$)}");
+    assert_eq!(route, r"{*path:regex(^(?!.*((^|/)fn-|%|\\)).*$)}");
 }
 
 #[test]
@@ -287,6 +287,20 @@ fn what_it_has_read_gets_old() {
     host.batch(&[finding("st3", "Unhealthy", AT)], |_, _| ());
     assert_eq!(owner(&host, "st3").as_deref(), Some("b@example.org"));
     assert!(host.handler.said().contains("rules.yaml:2:"), "{}", host.handler.said());
+}
+
+#[test]
+fn a_mistake_elsewhere_does_not_make_a_stop_wait() {
+    let mut host = running("functions: { refresh: 0m }\n");
+    host.batch(&[finding("st1", "Unhealthy", AT)], |_, _| ());
+    host.app.write("amend.yaml", "version: 1\nrules: rules.yaml\nfunctions: { refresh: 0m }\nstopped: true\n");
+    host.app.write("rules.yaml", "version: 1\nrules: 7\n");
+    let failed = host.invoke("fn-advance", &Handed::Object(json!({}))).expect_err("it is stopped, and cannot start");
+    assert!(failed.contains("service.start"), "{failed}");
+    // With the mistake mended, it is stopped on the connections that it has.
+    host.app.write("rules.yaml", RULES);
+    until(|| host.invoke("fn-sweep", &Handed::Object(json!({}))).is_ok());
+    assert!(host.handler.said().contains("everything is stopped"), "{}", host.handler.said());
 }
 
 #[test]

@@ -33,9 +33,10 @@ fn main() -> ExitCode {
 async fn run() -> Result<(), String> {
     let port = config::platform(PORT).ok_or(format!("{PORT} is not set: this is started by Cloud Run"))?;
     let port: u16 = port.parse().map_err(|_| format!("{PORT} is no port: `{port}`"))?;
-    let hosted = Arc::new(Hosted::new());
+    let hosted = Arc::new(Hosted::new().map_err(|error| error.to_string())?);
     let config = hosted.config().map_err(|error| error.to_string())?;
     log::start_json(&config, std::io::stdout);
+    hosted.warn(&config);
     let pushed = config.functions.does.iter().any(|does| matches!(does, Does::Events | Does::Work));
     if pushed && config.functions.push.is_none() {
         return Err("nobody could push to it: name `audience` and `accounts` under `functions.push`, or leave only `requests` under `functions.does`".into());

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use amend_events::Form;
 use amend_pipeline::{
     Config, Delivery, PipelineError,
-    accept::{AcceptError, Counts, Unrecorded},
+    accept::{AcceptError, Counts},
     config::{Does, Push},
     system::SystemClock,
 };
@@ -95,12 +95,6 @@ impl From<PipelineError> for Failed {
     }
 }
 
-impl From<Unrecorded> for Failed {
-    fn from(unrecorded: Unrecorded) -> Self {
-        unrecorded.error.into()
-    }
-}
-
 impl From<OutOfTime> for Failed {
     fn from(over: OutOfTime) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "out-of-time", over.to_string())
@@ -136,10 +130,7 @@ async fn deliver(shell: &Shell, form: Form, request: Request) -> Result<Json<Cou
     let counts = match deadline.within(service.pipeline().accept(delivery)).await? {
         Ok(accepted) => accepted.counts(),
         // It would come again and again: it is kept.
-        Err(AcceptError::TooLarge(_)) => {
-            let text = String::from_utf8_lossy(&body);
-            deadline.within(service.pipeline().accept_records(form, &[&text])).await??
-        }
+        Err(AcceptError::TooLarge(refused)) => deadline.within(service.pipeline().keep(delivery, &refused)).await??,
         Err(AcceptError::Pipeline(error)) => return Err(error.into()),
     };
     info!(
@@ -196,14 +187,22 @@ async fn let_in(shell: &Shell, does: Does, request: Request) -> Result<(Arc<Serv
         }
         Err(error) => return Err(refused(error.to_string())),
     };
-    // INVARIANT: a token that Google made for somebody else lets nobody in.
-    let account = claims.email.unwrap_or_default().to_ascii_lowercase();
-    if !push.accounts.contains(&account) {
-        return Err(refused(format!("`functions.push.accounts` does not name `{account}`")));
+    // INVARIANT: a token that Google made for somebody else lets nobody in, nor one without an address.
+    let Some(account) = claims.email.map(|email| email.to_ascii_lowercase()) else {
+        return Err(refused("the bearer token names no address that Google made sure of".into()));
+    };
+    let may = |push: &Push| push.accounts.contains(&account);
+    let not_named = || refused(format!("`functions.push.accounts` does not name `{account}`"));
+    if !may(push) {
+        return Err(not_named());
     }
     let body = to_bytes(body, MOST).await;
     let body = body.map_err(|error| Failed::new(StatusCode::SERVICE_UNAVAILABLE, "web.body", error.to_string()))?;
     let service = shell.hosted.service().await.map_err(|failed| not_there(&failed))?;
+    // One that was taken out since does not count any more.
+    if !service.config().functions.push.as_ref().is_some_and(may) {
+        return Err(not_named());
+    }
     Ok((service, parts.headers, body))
 }
 
@@ -220,6 +219,10 @@ async fn elsewhere(State(shell): State<Shell>, request: Request) -> Response {
     if !shell.does.contains(&Does::Requests) {
         return Failed::new(StatusCode::NOT_FOUND, "web.route", "this service answers no requests (`functions.does`)")
             .into_response();
+    }
+    // Whoever is not known waits for nothing, and nobody waits for them.
+    if let Some(refused) = amend_web::refused(request.uri().path()) {
+        return refused;
     }
     match shell.hosted.service().await {
         // It cannot fail: every error is an answer.

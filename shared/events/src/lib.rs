@@ -185,6 +185,9 @@ pub fn read(form: Form, body: &[u8], context: &Context, limits: &Limits) -> Resu
     Ok(reader.items)
 }
 
+/// The longest name, in bytes: twice what any cloud lets one have, and what every database takes as a key.
+const LONGEST_NAME: usize = 2_048;
+
 /// Collects what is found, and stops at the limit.
 pub(crate) struct Reader {
     items: Vec<Item>,
@@ -211,6 +214,11 @@ impl Reader {
             assessment.resource.id.as_str(),
             assessment.resource.account.as_ref().map_or("", amend_domain::AccountId::as_str),
         ];
+        if let Some(long) = names.iter().find(|name| name.len() > LONGEST_NAME) {
+            let problem = format!("a name has {} bytes; no cloud's has more than {LONGEST_NAME}", long.len());
+            self.unreadable(path, &problem, Some("look at what sent it"), raw);
+            return;
+        }
         match names.iter().find(|name| name.chars().any(char::is_control)) {
             None => self.push(Item::Assessment(Box::new(assessment))),
             Some(name) => {

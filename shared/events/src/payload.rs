@@ -41,6 +41,10 @@ fn read_at(raw: &str, path: &str, context: &Context, reader: &mut Reader, nested
             Err(error) => return reader.unreadable(path, &format!("not JSON: {error}"), None, raw),
         }
     }
+    if trimmed.starts_with('[') && nested < 3 {
+        // A list where one was expected.
+        return each(raw, path, reader, |raw, path, reader| read_at(raw, path, context, reader, 3));
+    }
     let body: defender::Body<'_> = match wire::parse(raw) {
         Ok(body) => body,
         Err(failed) => return reader.unreadable(&join(path, &failed.path), &failed.problem, None, raw),
@@ -80,6 +84,9 @@ pub(crate) fn open_any(raw: &str, path: &str, context: &Context, reader: &mut Re
             Ok(inner) if !inner.trim_start().starts_with('"') => open_any(&inner, path, context, reader),
             _ => read(raw, path, context, reader),
         };
+    }
+    if raw.trim_start().starts_with('[') {
+        return each(raw, path, reader, |raw, path, reader| open_any(raw, path, context, reader));
     }
     let marks: Marks<'_> = match wire::parse(raw) {
         Ok(marks) => marks,

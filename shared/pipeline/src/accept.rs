@@ -154,18 +154,24 @@ impl Pipeline {
     /// recorded and the same delivery can come again.
     pub async fn accept(&self, delivery: Delivery<'_>) -> Result<Accepted, AcceptError> {
         match caught(self.accept_together(delivery)).await {
+            Ok(Err(AcceptError::Pipeline(error))) if error.is_about_the_data() => self.accept_apart(delivery).await,
             Ok(accepted) => accepted,
             Err(_) => self.accept_apart(delivery).await,
         }
     }
 
-    /// The same, where everything in it can be read and decided.
+    /// The same, where the program fails on nothing in it.
     pub(crate) async fn accept_together(&self, delivery: Delivery<'_>) -> Result<Accepted, AcceptError> {
         // 1. Receive: the limits; nothing in the body is trusted.
         // 2. Normalise: bytes to assessments, whatever wrapped them.
-        let (mut accepted, assessments) = self.open(delivery)?;
+        let (accepted, assessments) = self.open(delivery)?;
         // 4. Decide. (3, order and de-duplicate, is up to the store: it must happen in the transaction
         // that records.)
+        Ok(self.settle(accepted, assessments).await?)
+    }
+
+    /// Decides what was read, and records it.
+    async fn settle(&self, mut accepted: Accepted, assessments: Vec<Assessment>) -> Result<Accepted, PipelineError> {
         let changes = self.decide(assessments, lookup::DELIVERY).await?;
         accepted.decided = self.record(changes, &accepted.parked).await?;
         for one in accepted.decided.iter().filter(|one| one.missed) {
@@ -174,10 +180,9 @@ impl Pipeline {
         Ok(accepted)
     }
 
-    /// The same, one assessment at a time: the program failed on one of them. That one is kept, in its whole
-    /// delivery; the others are recorded.
+    /// The same, one assessment at a time: the program fails on one of them. The delivery is kept, once, and the
+    /// others are recorded.
     async fn accept_apart(&self, delivery: Delivery<'_>) -> Result<Accepted, AcceptError> {
-        let Delivery { form, body, attributes, snapshot } = delivery;
         let mut failed: Vec<(String, String)> = Vec::new();
         let mut accepted = match caught(async { self.open(delivery) }).await {
             Err(why) => {
@@ -186,72 +191,80 @@ impl Pipeline {
             }
             Ok(opened) => {
                 let (mut accepted, assessments) = opened?;
+                let begun = tokio::time::Instant::now();
                 for assessment in assessments {
                     let id = assessment.id.to_string();
                     let one = async {
-                        let changes = self.decide(vec![assessment], lookup::DELIVERY).await?;
+                        let patience = lookup::DELIVERY.saturating_sub(begun.elapsed());
+                        let changes = self.decide(vec![assessment], patience).await?;
                         self.record(changes, &[]).await
                     };
                     match caught(one).await {
-                        Ok(decided) => accepted.decided.extend(decided?),
+                        Ok(Ok(decided)) => accepted.decided.extend(decided),
+                        Ok(Err(error)) if error.is_about_the_data() => {
+                            failed.push((id, format!("the store does not take it: {error}")));
+                        }
+                        Ok(Err(error)) => return Err(error.into()),
                         Err(why) => failed.push((id, why)),
                     }
                 }
                 accepted
             }
         };
-        for (path, problem) in failed {
-            // Recorded again when it is tried again, the others have no effect.
-            let unreadable = Unreadable {
-                path,
-                problem,
-                hint: Some("this is a defect of amend: report it with this record, and try it again with `amend unreadable retry` after an upgrade".into()),
-                raw: String::from_utf8_lossy(body).into_owned(),
-            };
-            accepted.parked.push(self.parked(form, snapshot, attributes, unreadable));
+        let more = failed.len().saturating_sub(1);
+        if let Some((path, problem)) = failed.into_iter().next() {
+            let hint = "this is a defect of amend: report it with this record, and try it again with `amend unreadable retry` after an upgrade";
+            // The others are recorded: when it is tried again, they have no effect.
+            let path = if more == 0 { path } else { format!("{path}, and {more} more") };
+            accepted.parked.push(self.whole(delivery, &path, problem, hint));
         }
         self.record(Vec::new(), &accepted.parked).await?;
         Ok(accepted)
     }
 
+    /// Keeps a delivery that is too large to be opened, where its sender would only send it again.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn keep(&self, delivery: Delivery<'_>, refused: &Refused) -> Result<Counts, PipelineError> {
+        let hint = "raise the limit and run `amend unreadable retry`";
+        let parked = self.whole(delivery, "(the whole body)", refused.to_string(), hint);
+        self.record(Vec::new(), &[parked]).await?;
+        Ok(Counts { unreadable: 1, ..Counts::default() })
+    }
+
+    /// A whole delivery, to be kept.
+    fn whole(&self, delivery: Delivery<'_>, path: &str, problem: String, hint: &str) -> Parked {
+        let Delivery { form, body, attributes, snapshot } = delivery;
+        let raw = String::from_utf8_lossy(body).into_owned();
+        let unreadable = Unreadable { path: path.to_owned(), problem, hint: Some(hint.to_owned()), raw };
+        self.parked(form, snapshot, attributes, unreadable)
+    }
+
     /// Receives records that a platform hands over together, and would lose together: as many at once as the limits
-    /// let, and what is over a limit by itself, where it is kept.
+    /// let; each by itself where one of them has something about it.
     ///
     /// # Errors
     /// When the store does not answer: from which record on nothing was recorded. Those before have no effect when
     /// they come again.
     pub async fn accept_records(&self, form: Form, records: &[&str]) -> Result<Counts, Unrecorded> {
-        let limits = self.limits();
-        // A list of them nests one deeper.
-        let inside = Limits { nesting: limits.nesting.saturating_sub(1), ..*limits };
         let mut counts = Counts::default();
         let mut rest = records;
-        let from = |rest: &[&str]| records.len().saturating_sub(rest.len());
         while !rest.is_empty() {
-            let mut bytes = 2_usize;
-            let fit = rest.iter().take(limits.records).take_while(|record| {
-                bytes = bytes.saturating_add(record.len()).saturating_add(1);
-                bytes <= limits.bytes && inside.check(record.as_bytes()).is_ok() && is_json(record)
-            });
-            let fit = fit.count();
-            let (together, after) = rest.split_at(fit.max(1));
-            let body = match together {
-                [alone] => (*alone).to_owned(),
-                _ => format!("[{}]", together.join(",")),
+            let from = records.len().saturating_sub(rest.len());
+            let (together, after) = rest.split_at(self.fit_together(rest).max(1));
+            let joined = match together.len() {
+                1 => None,
+                _ => self.accept_joined(form, together).await,
             };
-            match self.accept(Delivery { form, body: body.as_bytes(), attributes: &[], snapshot: false }).await {
-                Ok(accepted) => counts = counts.plus(accepted.counts()),
-                Err(AcceptError::Pipeline(error)) => return Err(Unrecorded { from: from(rest), error }),
-                Err(AcceptError::TooLarge(refused)) => {
-                    let unreadable = Unreadable {
-                        path: "(the whole record)".into(),
-                        problem: refused.to_string(),
-                        hint: Some("raise the limit and run `amend unreadable retry`".into()),
-                        raw: body,
-                    };
-                    let kept = self.record(Vec::new(), &[self.parked(form, false, &[], unreadable)]).await;
-                    kept.map_err(|error| Unrecorded { from: from(rest), error })?;
-                    counts.unreadable = counts.unreadable.saturating_add(1);
+            match joined {
+                Some(joined) => counts = counts.plus(joined.map_err(|error| Unrecorded { from, error })?),
+                None => {
+                    for (at, record) in together.iter().enumerate() {
+                        let one = self.accept_one(form, record).await;
+                        let from = from.saturating_add(at);
+                        counts = counts.plus(one.map_err(|error| Unrecorded { from, error })?);
+                    }
                 }
             }
             rest = after;
@@ -259,24 +272,63 @@ impl Pipeline {
         Ok(counts)
     }
 
-    /// Opens a delivery: what is in it, and its assessments.
-    fn open(&self, delivery: Delivery<'_>) -> Result<(Accepted, Vec<Assessment>), AcceptError> {
-        let Delivery { form, body, attributes, snapshot } = delivery;
-        let items = match self.decider.read(form, body, attributes, snapshot, self.limits()) {
-            Ok(items) => items,
-            Err(refused @ Refused::Bytes { .. }) => return Err(AcceptError::TooLarge(refused)),
-            Err(refused) => vec![Item::Unreadable(Unreadable {
-                path: "(the whole body)".into(),
-                problem: refused.to_string(),
-                hint: Some(
-                    "raise the limit and run `amend unreadable retry`, or have the sender split its batches".into(),
-                ),
-                raw: String::from_utf8_lossy(body).into_owned(),
-            })],
+    /// How many of the first records can be read as one list: objects, within the limits.
+    fn fit_together(&self, records: &[&str]) -> usize {
+        let limits = self.limits();
+        // A list of them nests one deeper.
+        let inside = Limits { nesting: limits.nesting.saturating_sub(1), ..*limits };
+        let mut bytes = 2_usize;
+        let fit = records.iter().take(limits.records).take_while(|record| {
+            bytes = bytes.saturating_add(record.len()).saturating_add(1);
+            let fits = bytes <= limits.bytes && inside.check(record.as_bytes()).is_ok();
+            fits && record.trim_start().starts_with('{') && is_json(record)
+        });
+        fit.count()
+    }
+
+    /// Receives records as one list; nothing, where one of them has to be looked at by itself.
+    async fn accept_joined(&self, form: Form, records: &[&str]) -> Option<Result<Counts, PipelineError>> {
+        let body = format!("[{}]", records.join(","));
+        let delivery = Delivery { form, body: body.as_bytes(), attributes: &[], snapshot: false };
+        let whole = async {
+            let (accepted, assessments) = self.read(delivery).ok()?;
+            Some(self.settle(accepted, assessments).await)
         };
+        match caught(whole).await.ok()?? {
+            Err(error) if error.is_about_the_data() => None,
+            settled => Some(settled.map(|accepted| accepted.counts())),
+        }
+    }
+
+    /// Receives one record.
+    async fn accept_one(&self, form: Form, record: &str) -> Result<Counts, PipelineError> {
+        let delivery = Delivery { form, body: record.as_bytes(), attributes: &[], snapshot: false };
+        match self.accept(delivery).await {
+            Ok(accepted) => Ok(accepted.counts()),
+            Err(AcceptError::Pipeline(error)) => Err(error),
+            Err(AcceptError::TooLarge(refused)) => self.keep(delivery, &refused).await,
+        }
+    }
+
+    /// Opens a delivery: what is in it, and its assessments. What is over a limit is kept whole.
+    fn open(&self, delivery: Delivery<'_>) -> Result<(Accepted, Vec<Assessment>), AcceptError> {
+        match self.read(delivery) {
+            Ok(read) => Ok(read),
+            Err(refused @ Refused::Bytes { .. }) => Err(AcceptError::TooLarge(refused)),
+            Err(refused) => {
+                let hint = "raise the limit and run `amend unreadable retry`, or have the sender split its batches";
+                let whole = self.whole(delivery, "(the whole body)", refused.to_string(), hint);
+                Ok((Accepted { parked: vec![whole], ..Accepted::default() }, Vec::new()))
+            }
+        }
+    }
+
+    /// Reads a delivery that is within the limits.
+    fn read(&self, delivery: Delivery<'_>) -> Result<(Accepted, Vec<Assessment>), Refused> {
+        let Delivery { form, body, attributes, snapshot } = delivery;
         let mut accepted = Accepted::default();
         let mut assessments = Vec::new();
-        for item in items {
+        for item in self.decider.read(form, body, attributes, snapshot, self.limits())? {
             match item {
                 Item::Assessment(assessment) => assessments.push(*assessment),
                 Item::SetAside(aside) => accepted.set_aside.push(aside),
@@ -319,12 +371,25 @@ impl Pipeline {
     /// # Errors
     /// When the store does not answer.
     pub async fn retry_undetermined(&self) -> Result<Retried, PipelineError> {
+        self.retry_undetermined_within(Duration::MAX).await
+    }
+
+    /// The same, which waits no longer than this for facts. What was not come to waits on.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn retry_undetermined_within(&self, patience: Duration) -> Result<Retried, PipelineError> {
+        let begun = tokio::time::Instant::now();
         let mut waiting = self.store.undetermined().await?;
         let all = waiting.len();
         let mut settled = 0_usize;
         while !waiting.is_empty() {
             let rest = waiting.split_off(waiting.len().min(CHUNK));
-            let changes = self.decide(std::mem::replace(&mut waiting, rest), lookup::IMPORT).await?;
+            let left = patience.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            let changes = self.decide(std::mem::replace(&mut waiting, rest), lookup::IMPORT.min(left)).await?;
             let problems = self.store.settle(&changes, self.now()).await?;
             settled = settled.saturating_add(problems.iter().filter(|problem| !problem.lacks_facts()).count());
         }

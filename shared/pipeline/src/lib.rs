@@ -306,6 +306,12 @@ impl PipelineError {
         }
     }
 
+    /// Whether it is the data that the store does not take: the same will not be taken another time.
+    #[must_use]
+    pub fn is_about_the_data(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_about_the_data())
+    }
+
     /// A stable name for logs, metrics and API answers.
     #[must_use]
     pub fn code(&self) -> &'static str {

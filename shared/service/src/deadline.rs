@@ -6,6 +6,8 @@ use amend_domain::ports::Clock;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use crate::stop;
+
 /// What is kept back of the time that a platform gives: for the answer, and for what the store has to undo.
 const RESERVE: Duration = Duration::from_secs(1);
 /// Nothing is taken up with less than this left: a call and its record must fit.
@@ -44,10 +46,17 @@ impl Deadline {
         self.ends.map(|(_, at)| at)
     }
 
-    /// Whether there is the time to take something up.
+    /// How long that is.
+    #[must_use]
+    pub fn left(self) -> Option<Duration> {
+        self.ends.map(|(instant, _)| instant.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether there is the time to take something up: none, where this process was asked to end.
     #[must_use]
     pub fn has_time(self) -> bool {
-        self.ends.is_none_or(|(instant, _)| instant.saturating_duration_since(Instant::now()) >= LEAST)
+        !stop::was_asked()
+            && self.ends.is_none_or(|(instant, _)| instant.saturating_duration_since(Instant::now()) >= LEAST)
     }
 
     /// Does something until the time is over. What is not done by then is dropped where it stands, as by a crash:

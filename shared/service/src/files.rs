@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use amend_catalog::{Catalogue, SourceText, facts_file, facts_file::FactsFile, owners_file, starter_rules};
@@ -45,6 +46,42 @@ pub fn config(path: Option<&Path>, tell: &dyn Tell) -> Result<Config, SetupError
     Ok(config)
 }
 
+/// What a service is made of beside its configuration, as it is on disk now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Read {
+    rules: Vec<SourceText>,
+    facts: Option<(SourceText, Option<SystemTime>)>,
+    owners: Option<SourceText>,
+    fixes: Vec<SourceText>,
+}
+
+impl Read {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When something cannot be read.
+    pub fn of(config: &Config) -> Result<Self, SetupError> {
+        let facts = config.facts.as_deref().map(|path| Ok::<_, SetupError>((read_text(path)?, written(path))));
+        Ok(Self {
+            rules: rule_files(config)?,
+            facts: facts.transpose()?,
+            owners: config.owners.as_deref().map(read_text).transpose()?,
+            fixes: own_fixes(config)?,
+        })
+    }
+
+    /// The rule files.
+    #[must_use]
+    pub fn rules(&self) -> &[SourceText] {
+        &self.rules
+    }
+}
+
+/// When a file was written.
+fn written(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|about| about.modified()).ok()
+}
+
 /// The rule files of a configuration; the starter rules where it names none.
 ///
 /// # Errors
@@ -64,8 +101,7 @@ pub fn facts(config: &Config) -> Result<FactsFile, SetupError> {
     let Some(path) = &config.facts else { return Ok(FactsFile::default()) };
     let file = read_text(path)?;
     // The facts are as old as the file.
-    let written = std::fs::metadata(path).and_then(|about| about.modified()).ok();
-    let read = written.and_then(|time| jiff::Timestamp::try_from(time).ok()).unwrap_or_else(|| SystemClock.now());
+    let read = written(path).and_then(|time| jiff::Timestamp::try_from(time).ok()).unwrap_or_else(|| SystemClock.now());
     facts_file::load(&file, read).map_err(|mistakes| SetupError::mistakes("the facts cannot be used", mistakes))
 }
 

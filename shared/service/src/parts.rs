@@ -50,14 +50,15 @@ pub fn clouds(config: &Config, tell: &dyn Tell) -> Arc<Clouds> {
 /// # Errors
 /// When it cannot be opened.
 pub async fn store(config: &Config) -> Result<Database, SetupError> {
-    let store = Database::open(&config.store).await?.with_keys(config.store_keys.clone());
-    let store = store.with_systems(config.systems.in_use());
-    Ok(match config.stopped {
-        true => {
-            store.with_stop(Stop { by: BY_CONFIGURATION.into(), at: SystemClock.now(), why: "`stopped: true`".into() })
-        }
-        false => store,
-    })
+    Ok(dressed(Database::open(&config.store).await?, config))
+}
+
+/// A store that is open, with the keys, the systems and the stop of a configuration.
+#[must_use]
+pub fn dressed(store: Database, config: &Config) -> Database {
+    let stop = || Stop { by: BY_CONFIGURATION.into(), at: SystemClock.now(), why: "`stopped: true`".into() };
+    let store = store.with_keys(config.store_keys.clone()).with_systems(config.systems.in_use());
+    store.with_stop(config.stopped.then(stop))
 }
 
 /// The trackers, by name: Amend's own, and those of the configuration.

@@ -1,6 +1,9 @@
 //! A service, put together: it receives, and does what is due until its time is over.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use amend_cloud::{Cloud, Clouds};
 use amend_domain::{
@@ -20,6 +23,7 @@ use amend_pipeline::{
 };
 use amend_store::Database;
 use serde::Serialize;
+use tokio::sync::Mutex;
 use tracing::warn;
 
 use crate::{Deadline, SetupError, Tell, files, parts};
@@ -34,6 +38,7 @@ pub struct Service {
     syncer: Syncer,
     herald: Herald,
     router: OnceLock<axum::Router>,
+    advancing: Mutex<()>,
 }
 
 /// What was done of what was due.
@@ -112,17 +117,23 @@ impl Service {
     /// Whatever keeps it from working, with what to do about it.
     pub async fn start(config: Config, tell: &dyn Tell) -> Result<Self, SetupError> {
         let store = Arc::new(parts::store(&config).await?);
-        Self::with_store(config, store, tell).await
+        let read = files::Read::of(&config)?;
+        Self::of(config, &read, store, tell).await
     }
 
-    /// The same, with a store that is open.
+    /// The same, with files that were read and a store that is open.
     ///
     /// # Errors
     /// Whatever keeps it from working.
-    pub async fn with_store(config: Config, store: Arc<Database>, tell: &dyn Tell) -> Result<Self, SetupError> {
+    pub async fn of(
+        config: Config,
+        read: &files::Read,
+        store: Arc<Database>,
+        tell: &dyn Tell,
+    ) -> Result<Self, SetupError> {
         let catalogue = files::catalogue(&config, tell)?;
         let facts = files::facts(&config)?;
-        let decider = parts::decider(&config, files::rule_files(&config)?, facts, Arc::clone(&catalogue), tell)?;
+        let decider = parts::decider(&config, read.rules().to_vec(), facts, Arc::clone(&catalogue), tell)?;
         parts::warn_of_unheard(decider.rules(), &config, tell);
         let all: Arc<Clouds> = parts::clouds(&config, tell);
         let clouds: Arc<dyn Cloud> = Arc::clone(&all) as Arc<dyn Cloud>;
@@ -140,6 +151,7 @@ impl Service {
             config,
             store,
             router: OnceLock::new(),
+            advancing: Mutex::new(()),
         })
     }
 
@@ -191,18 +203,30 @@ impl Service {
         &self.herald
     }
 
-    /// Does what is due: fixes first, then what others are told of them.
+    /// Does what is due. Without a deadline, fixes first, then what others are told of them; with one, at once, as
+    /// none of it may wait for the other for ever. Where this process is at it already, that goes on.
     ///
     /// # Errors
     /// When the store does not answer; whatever was begun goes on later.
     pub async fn advance(&self, deadline: Deadline) -> Result<Advanced, PipelineError> {
-        let fix = || self.fix(self.fixer.another(), deadline);
-        let fixed = tokio::join!(fix(), fix(), fix(), fix());
-        let fixed = [fixed.0, fixed.1, fixed.2, fixed.3].into_iter().try_fold(Advanced::default(), |all, one| {
-            let one: Result<Advanced, PipelineError> = one;
-            one.map(|one| all.plus(one))
-        })?;
-        Ok(fixed.plus(self.tell(deadline).await?).plus(self.notify(deadline).await?))
+        let Ok(_advancing) = self.advancing.try_lock() else {
+            return Ok(Advanced { more: true, ..Advanced::default() });
+        };
+        let fixing = async {
+            let fix = || self.fix(self.fixer.another(), deadline);
+            let all = tokio::join!(fix(), fix(), fix(), fix());
+            plus(plus(all.0, all.1), plus(all.2, all.3))
+        };
+        let telling = async { plus(self.tell(deadline).await, self.notify(deadline).await) };
+        if deadline.at().is_none() {
+            let fixed = fixing.await?;
+            return Ok(fixed.plus(telling.await?));
+        }
+        if !deadline.has_time() {
+            warn!("the platform gives less than ten seconds: nothing is taken up");
+        }
+        let (fixed, told) = tokio::join!(fixing, telling);
+        plus(fixed, told)
     }
 
     /// Fixes what is due.
@@ -252,20 +276,16 @@ impl Service {
     /// # Errors
     /// When the store does not answer.
     pub async fn sweep(&self, deadline: Deadline) -> Result<Swept, PipelineError> {
-        let mut cut = false;
-        let retried = deadline.within(self.pipeline.retry_undetermined()).await;
-        let decided = match retried {
+        // What is cheap is done in any case, and first where time may be short.
+        let (deaf, stopped) = (self.pipeline.deaf().await?, self.fixer.store().stopped().await?);
+        let patience = deadline.left().map_or(Duration::MAX, |left| left.checked_div(3).unwrap_or_default());
+        let decided = match deadline.within(self.pipeline.retry_undetermined_within(patience)).await {
             Ok(retried) => retried?.settled,
-            Err(_) => {
-                cut = true;
-                0
-            }
+            Err(_) => 0,
         };
-        let deaf = self.pipeline.deaf().await?;
-        let stopped = self.fixer.store().stopped().await?;
-        let mut advanced = self.advance(deadline).await?;
-        advanced.more |= cut;
-        let ending = self.fixer.remind_of_exemptions().await?;
+        let advanced = self.advance(deadline).await?;
+        let ending = deadline.within(self.fixer.remind_of_exemptions()).await;
+        let ending = ending.unwrap_or_else(|_| Ok(Vec::new()))?;
         // What was done is said in any case.
         let noted = self.note_head().await;
         Ok(Swept { decided, advanced, stopped, ending, deaf, noted })
@@ -281,6 +301,14 @@ impl Service {
             None => Ok(()),
         }
     }
+}
+
+/// Both, or why not.
+fn plus(
+    one: Result<Advanced, PipelineError>,
+    other: Result<Advanced, PipelineError>,
+) -> Result<Advanced, PipelineError> {
+    Ok(one?.plus(other?))
 }
 
 /// Does one piece of work after the other, until there is none or the time is over.

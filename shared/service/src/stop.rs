@@ -1,7 +1,22 @@
 //! When a process is asked to end.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process was asked to end. Nothing new is taken up then.
+#[must_use]
+pub fn was_asked() -> bool {
+    ASKED.load(Ordering::Relaxed)
+}
+
 /// Waits until whoever started this process asks it to end: Ctrl-C, or SIGTERM.
 pub async fn asked() {
+    signalled().await;
+    ASKED.store(true, Ordering::Relaxed);
+}
+
+async fn signalled() {
     let interrupt = async {
         // Without a signal handler only a kill ends the process, as it would without this line.
         if tokio::signal::ctrl_c().await.is_err() {

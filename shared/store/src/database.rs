@@ -59,10 +59,10 @@ impl Database {
         Self { keys, ..self }
     }
 
-    /// The same, stopped: whatever the switch says that the store keeps.
+    /// The same, stopped whatever the switch says that the store keeps; or as that says.
     #[must_use]
-    pub fn with_stop(self, stop: Stop) -> Self {
-        Self { stop: Some(Arc::new(stop)), ..self }
+    pub fn with_stop(self, stop: Option<Stop>) -> Self {
+        Self { stop: stop.map(Arc::new), ..self }
     }
 
     /// The same, which queues what these systems are to be told.

@@ -273,6 +273,14 @@ impl StoreError {
         Self::Newer { path: path.to_string(), found, known: sql::VERSION }
     }
 
+    /// Whether it is the data that the server does not take: a value that is none (class 22 of SQLSTATE), or one that
+    /// is too large (54; <https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+    #[must_use]
+    pub fn is_about_the_data(&self) -> bool {
+        let Self::Failed { source: sqlx::Error::Database(said), .. } = self else { return false };
+        said.code().is_some_and(|code| code.len() == 5 && (code.starts_with("22") || code.starts_with("54")))
+    }
+
     /// A stable name for logs and metrics.
     #[must_use]
     pub fn code(&self) -> &'static str {

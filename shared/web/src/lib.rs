@@ -164,14 +164,23 @@ pub fn is_anybodys(path: &str) -> bool {
 
 /// INVARIANT: whoever is not known is told nothing, not even which routes there are.
 async fn only_who_is_known(request: Request, next: Next) -> Response {
-    if is_anybodys(request.uri().path()) {
-        return next.run(request).await;
+    match refused(request.uri().path()) {
+        Some(refused) => refused,
+        None => next.run(request).await,
+    }
+}
+
+/// What whoever asks from elsewhere is answered, where nothing has to be asked for that.
+#[must_use]
+pub fn refused(path: &str) -> Option<Response> {
+    if is_anybodys(path) {
+        return None;
     }
     let hint = "requests from elsewhere are not answered yet: have your platform's own trigger deliver events";
     let refused = Failure::new(StatusCode::UNAUTHORIZED, "web.unknown", "nobody knows who you are", Some(hint));
     let mut response = refused.into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
-    response
+    Some(response)
 }
 
 /// Refuses requests that were addressed to another name than this machine's, or sent by a page of

@@ -2,7 +2,7 @@
 //!
 //! Sources: OpenID Connect Core 1.0, sections 2 and 3.1.3.7; RFC 8725 (one algorithm, no key from the token itself).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use amend_domain::ports::Clock;
 use amend_http::{Client, Hosts, HttpError, Request};
@@ -20,6 +20,8 @@ const STALE: SignedDuration = SignedDuration::from_hours(24);
 /// How soon they are asked for again, for a key that is not among them: whoever makes up names of keys must not make
 /// this service ask each time.
 const AGAIN: SignedDuration = SignedDuration::from_secs(60);
+/// How long is waited for them: others wait, too.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// By how much clocks may differ.
 const LEEWAY: SignedDuration = SignedDuration::from_secs(60);
 /// The longest token that is looked at.
@@ -123,7 +125,7 @@ impl Verifier {
         let name = host.split(':').next().unwrap_or_default();
         // Only on this machine without TLS.
         let hosts = if issuer.keys.starts_with("http://") { Hosts::loopback() } else { Hosts::of([name]) };
-        let http = Client::new(hosts)?;
+        let http = Client::new(hosts)?.waiting(PATIENCE);
         Ok(Self { audience: audience.to_owned(), issuer, http, clock, keys: Mutex::default() })
     }
 
@@ -202,9 +204,13 @@ impl Verifier {
         let known = keys.known.contains_key(name);
         let mut failed = None;
         let fresh = known && within(keys.read, FRESH);
-        if !fresh && !within(keys.asked, AGAIN) {
+        // Until there are any, they are asked for each time: whoever asked may have been cut off.
+        if !fresh && (keys.read.is_none() || !within(keys.asked, AGAIN)) {
             keys.asked = Some(now);
-            match self.read().await {
+            let read = self.read().await;
+            // Others who waited do not ask once more.
+            keys.asked = Some(self.clock.now());
+            match read {
                 Ok(read) => {
                     keys.known = read;
                     keys.read = Some(now);

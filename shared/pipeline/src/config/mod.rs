@@ -430,16 +430,32 @@ fn functions(reader: &mut Reader) -> Functions {
     if let Some(does) = reader.parse_all("functions.does", "one or more of events, requests, work", Does::parse) {
         functions.does = does;
     }
-    let second = SignedDuration::from_secs(1);
-    reader.duration("functions.timeout", second, hint, &mut functions.timeout);
+    // Nothing is taken up with less than ten seconds left.
+    let least = SignedDuration::from_secs(60);
+    reader.duration("functions.timeout", least, hint, &mut functions.timeout);
     let audience = reader.text("functions.push.audience").filter(|audience| !audience.is_empty());
-    let accounts = reader.texts("functions.push.accounts").unwrap_or_default();
-    let accounts: Vec<String> = accounts.iter().map(|account| account.trim().to_ascii_lowercase()).collect();
-    if let Some(audience) = audience
-        && !accounts.is_empty()
-    {
-        functions.push = Some(Push { audience, accounts });
-    }
+    // INVARIANT: no entry stands for whoever has no address.
+    let account = |text: &str| {
+        let account = text.trim().to_ascii_lowercase();
+        let whole = account.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.'));
+        if whole { Ok(account) } else { Err(format!("`{text}` is no address of a service account")) }
+    };
+    let hint = "write it as `push@project.iam.gserviceaccount.com`";
+    let accounts = reader.parse_all("functions.push.accounts", hint, account).unwrap_or_default();
+    functions.push = match (audience, accounts.is_empty()) {
+        (Some(audience), false) => Some(Push { audience, accounts }),
+        (Some(_), true) => {
+            let message = "nobody may push: `functions.push.accounts` names no service account";
+            reader.error_at("functions.push.audience", message, hint);
+            None
+        }
+        (None, false) => {
+            let hint = "name the audience of the push subscription and of the scheduler's jobs";
+            reader.error_at("functions.push.accounts", "`functions.push.audience` is missing", hint);
+            None
+        }
+        (None, true) => None,
+    };
     functions
 }
 
