@@ -52,6 +52,40 @@ event_grid: { subscriptions: amend-prod }
 }
 
 #[test]
+fn a_file_may_have_the_value_of_a_variable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, missing) = (folder.path().join("url"), folder.path().join("missing").display().to_string());
+    std::fs::write(&path, "postgres://amend:p%23w@127.0.0.1:5432/amend\r\n").expect("written");
+    let path = path.display().to_string();
+    let config = load("version: 1", &[("AMEND__STORE__URL_FILE", &path)]).expect("no mistakes");
+    assert_eq!(config.store.to_string(), "postgres://amend@127.0.0.1:5432/amend");
+    let from = config.options.iter().find(|option| option.name == "store.url").map(|option| option.from.as_str());
+    assert_eq!(from, Some("AMEND__STORE__URL_FILE"));
+    // An option that is called so is itself.
+    let config = load("version: 1", &[("AMEND__FACTS__FILE", "facts.yaml")]).expect("no mistakes");
+    assert_eq!(config.facts.as_deref(), Some(Path::new("/etc/amend/facts.yaml")));
+
+    let found = load(
+        "version: 1",
+        &[
+            ("AMEND__LOG__LEVEL", "info"),
+            ("AMEND__LOG__LEVEL_FILE", &path),
+            ("AMEND__STORE__KEYS_FILE", &missing),
+            ("AMEND__STORE__KEY_FILE", &path),
+        ],
+    );
+    let found = found.expect_err("mistakes");
+    for expected in [
+        "`AMEND__LOG__LEVEL` gives the same option",
+        "missing`, which has the value, cannot be used",
+        "`AMEND__STORE__KEY_FILE` names no option",
+    ] {
+        assert!(found.to_string().contains(expected), "{expected}: {found}");
+    }
+    assert!(!found.to_string().contains("p%23w"), "{found}");
+}
+
+#[test]
 fn all_mistakes_are_shown_at_once_with_what_to_do() {
     let text = "
 version: 2

@@ -24,7 +24,7 @@ fn configuration() -> String {
         .expect("the defaults are fine");
     let mut page = String::from(
         "# Configuration\n\nEvery option of `amend.yaml`. Made from the code by `make generate`.\n\n\
-         Each can be overridden in the environment: `limits.bytes` by `AMEND__LIMITS__BYTES`. Lists of words are separated by commas there; lists of anything else (`people`, `guards.freezes`) are in the file alone.\n\n\
+         Each can be overridden in the environment: `limits.bytes` by `AMEND__LIMITS__BYTES`. Lists of words are separated by commas there; lists of anything else (`people`, `guards.freezes`) are in the file alone. A file may have the value, as platforms mount secrets: `AMEND__STORE__KEYS_FILE` names it.\n\n\
          | option | default | what it is for |\n| --- | --- | --- |\n",
     );
     for option in &config.options {

@@ -290,6 +290,26 @@ fn what_it_has_read_gets_old() {
 }
 
 #[test]
+fn a_secret_changes_without_a_deployment() {
+    let mut app = Deployed::new("functions: { refresh: 0m }\n", RULES);
+    let other = Deployed::new("", RULES);
+    let url = |app: &Deployed| {
+        let all = app.environment.iter().find(|(name, _)| name == "AMEND__STORE__URL");
+        all.map(|(_, url)| url.clone()).expect("a URL")
+    };
+    app.write("url", &format!("{}\n", url(&app)));
+    let path = app.folder.path().join("url").display().to_string();
+    app.environment.retain(|(name, _)| name != "AMEND__STORE__URL");
+    app.set("AMEND__STORE__URL_FILE", &path);
+    let mut host = Host::start(app);
+    host.batch(&[finding("st1", "Unhealthy", AT)], |_, _| ());
+    assert_eq!(host.app.problems().len(), 1);
+    host.app.write("url", &url(&other));
+    host.batch(&[finding("st2", "Unhealthy", AT)], |_, _| ());
+    assert_eq!((host.app.problems().len(), other.problems().len()), (1, 1));
+}
+
+#[test]
 fn a_mistake_elsewhere_does_not_make_a_stop_wait() {
     let mut host = running("functions: { refresh: 0m }\n");
     host.batch(&[finding("st1", "Unhealthy", AT)], |_, _| ());

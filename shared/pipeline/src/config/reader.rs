@@ -1,5 +1,7 @@
 //! Options, from the file and the environment: each with its value, and where that comes from.
 
+use std::path::Path;
+
 use amend_catalog::{
     Mistakes, SourceText,
     mistakes::Collector,
@@ -244,6 +246,17 @@ impl Reader {
     }
 }
 
+/// The value that a file has, without the end of its line.
+fn value_in(path: &Path) -> Result<String, String> {
+    const LONGEST: u64 = 64 << 10;
+    let about = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if about.len() > LONGEST {
+        return Err(format!("it has more than {LONGEST} bytes"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
 /// Lists are separated by commas in the environment; anything else is one text.
 fn split(name: &str, text: &str) -> Vec<String> {
     match field(name).map(|field| &field.kind) {
@@ -266,14 +279,30 @@ fn is_of_connector(path: &str) -> bool {
         && field(path).is_some_and(|field| matches!(field.kind, Kind::Text))
 }
 
-/// `AMEND__LIMITS__BYTES=…`.
+/// `AMEND__LIMITS__BYTES=…`; or `AMEND__STORE__KEYS_FILE=…`, where a file has the value.
 fn overrides(environment: &[(String, String)], found: &mut Mistakes) -> Vec<Override> {
-    let mut overrides = Vec::new();
+    let known = |path: &str| DEFAULTS.iter().any(|(name, _)| *name == path) || is_of_connector(path);
+    let mut overrides: Vec<Override> = Vec::new();
     for (variable, text) in environment {
         let path = variable.trim_start_matches("AMEND__").to_lowercase().replace("__", ".");
-        let known = DEFAULTS.iter().any(|(name, _)| *name == path) || is_of_connector(&path);
-        if known {
-            overrides.push(Override { path, variable: variable.clone(), text: text.clone() });
+        let in_file = path.strip_suffix("_file").filter(|option| !known(&path) && known(option));
+        let (path, text) = match in_file {
+            None => (path.clone(), text.clone()),
+            Some(option) => match value_in(Path::new(text)) {
+                Ok(value) => (option.to_owned(), value),
+                Err(why) => {
+                    let message = format!("the file `{text}`, which has the value, cannot be used: {why}");
+                    let hint = "name a file with the value and nothing else, which this process may read";
+                    found.extend(in_environment(variable, message, hint));
+                    continue;
+                }
+            },
+        };
+        if let Some(other) = overrides.iter().find(|other| other.path == path) {
+            let message = format!("`{}` gives the same option", other.variable);
+            found.extend(in_environment(variable, message, "leave out one of them"));
+        } else if known(&path) {
+            overrides.push(Override { path, variable: variable.clone(), text });
         } else {
             let near = amend_domain::settings::nearest(&path, DEFAULTS.iter().map(|(name, _)| *name));
             let hint = near.map_or_else(
