@@ -59,8 +59,7 @@ impl Hosted {
     /// # Errors
     /// When it cannot be read, and every mistake in it.
     pub fn config(&self) -> Result<Config, SetupError> {
-        let config = files::config(self.file.as_deref(), &ToLog)?;
-        Ok(config)
+        files::config(self.file.as_deref(), &ToLog)
     }
 
     /// Says what is odd about how it is set up.

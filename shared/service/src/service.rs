@@ -276,8 +276,9 @@ impl Service {
     /// # Errors
     /// When the store does not answer.
     pub async fn sweep(&self, deadline: Deadline) -> Result<Swept, PipelineError> {
-        // What is cheap is done in any case, and first where time may be short.
-        let (deaf, stopped) = (self.pipeline.deaf().await?, self.fixer.store().stopped().await?);
+        let known =
+            async { Ok::<_, PipelineError>((self.pipeline.deaf().await?, self.fixer.store().stopped().await?)) };
+        let (deaf, stopped) = deadline.within(known).await.unwrap_or_else(|_| Ok(Default::default()))?;
         let patience = deadline.left().map_or(Duration::MAX, |left| left.checked_div(3).unwrap_or_default());
         let decided = match deadline.within(self.pipeline.retry_undetermined_within(patience)).await {
             Ok(retried) => retried?.settled,
@@ -287,7 +288,7 @@ impl Service {
         let ending = deadline.within(self.fixer.remind_of_exemptions()).await;
         let ending = ending.unwrap_or_else(|_| Ok(Vec::new()))?;
         // What was done is said in any case.
-        let noted = self.note_head().await;
+        let noted = deadline.within(self.note_head()).await.unwrap_or(Ok(()));
         Ok(Swept { decided, advanced, stopped, ending, deaf, noted })
     }
 
