@@ -57,7 +57,7 @@ models: $(TOOLS)/models/done ## Extracts the API descriptions of the calls that 
 	$(TOOLS)/models/bin/python shared/models/extract/extract.py
 
 # What is tested on every kind of store. (`store` itself runs on all of them at once.)
-ON_A_STORE := announced:: approvals:: bulk:: channels:: dates:: exempted:: faults:: fixer:: governance:: guards:: isolation:: live_import:: lookup:: sealed:: notices:: story:: sync:: sync_findings:: tickets:: trail:: work::
+ON_A_STORE := announced:: approvals:: bulk:: callers:: channels:: dates:: exempted:: faults:: fixer:: governance:: guards:: isolation:: live_import:: lookup:: sealed:: notices:: story:: sync:: sync_findings:: tickets:: trail:: work::
 
 .PHONY: test
 test: tools ## Runs every test; what works on a store, on SQLite and on PostgreSQL

@@ -6,6 +6,7 @@ mod architecture;
 mod aws_calls;
 mod aws_fixes;
 mod bulk;
+mod callers;
 mod catalogue;
 mod channels;
 mod configuration;

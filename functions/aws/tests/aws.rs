@@ -163,7 +163,17 @@ fn a_request_to_its_url_is_answered_by_the_same_routes() {
     let answer = lambda.invoke(&request("GET", "/healthz", &json!({}), "")).expect("an answer");
     assert_eq!(answer["statusCode"], 200, "{answer}");
     assert!(answer["body"].as_str().is_some_and(|body| body.contains("\"ok\"")), "{answer}");
-    // Nobody is known who asks from elsewhere.
+    // A tool with a token is known.
+    let (token, digest) = amend_pipeline::people::new_token().expect("random numbers");
+    let known = running(&format!("callers: [{{ name: siem, token: '{digest}', may: ingest }}]\n"));
+    let headers = json!({ "content-type": "application/json", "authorization": format!("Bearer {token}") });
+    let body = finding("st1", "Unhealthy", AT).to_string();
+    let answer = known.invoke(&request("POST", "/events/plain", &headers, &body)).expect("an answer");
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+    assert_eq!(known.app.problems().len(), 1);
+    let answer = known.invoke(&request("GET", "/api/v1/problems", &headers, "")).expect("an answer");
+    assert_eq!(answer["statusCode"], 403, "{answer}");
+    // Nobody else is.
     let body = finding("st1", "Unhealthy", AT).to_string();
     for headers in [
         json!({ "content-type": "application/json" }),

@@ -146,7 +146,7 @@ async fn forwarded(shell: &Shell, request: Request) -> Response {
         return failed(StatusCode::NOT_FOUND, "web.route", "this app answers no requests (`functions.does`)".into());
     }
     // Whoever is not known waits for nothing, and nobody waits for them.
-    if let Some(refused) = amend_web::refused(request.uri().path()) {
+    if let Some(refused) = amend_web::refused(request.uri().path(), request.headers()) {
         return refused;
     }
     match shell.hosted.service().await {

@@ -160,6 +160,22 @@ fn what_the_host_hands_over_nobody_else_can() {
 }
 
 #[test]
+fn a_tool_with_a_token_is_let_in() {
+    let (token, digest) = amend_pipeline::people::new_token().expect("random numbers");
+    let host = running(&format!("callers: [{{ name: siem, token: '{digest}', may: [ingest, read] }}]\n"));
+    let bearer = format!("Bearer {token}");
+    let known = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let body = finding("st1", "Unhealthy", AT).to_string();
+    let (status, receipt) = host.forward("POST", "/events/plain", &known, &body);
+    assert_eq!((status, &receipt["new"]), (200, &json!(1)), "{receipt}");
+    let (status, listed) = host.forward("GET", "/api/v1/problems", &known, "");
+    assert_eq!((status, listed["problems"].as_array().map(Vec::len)), (200, Some(1)), "{listed}");
+    assert_eq!(host.forward("POST", "/api/v1/stop", &known, "{}").0, 403);
+    // It is no host.
+    assert_eq!(host.forward("POST", "/fn-event-hubs", &known, "{}").0, 404);
+}
+
+#[test]
 fn from_an_event_to_a_confirmed_fix() {
     let rules = "version: 1\nrules: [{ id: all, priority: 1, owner: a@example.org, due: 7d, fix: { mode: enforce, when: now } }]\n";
     let mut app = Deployed::new("remediate: { most: enforce }\nguards: { new_for: 0d, settle: 0m }\n", rules);

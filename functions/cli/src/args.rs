@@ -169,9 +169,9 @@ pub enum Command {
     },
     /// Lets something be for a while: one person asks for it, another approves it.
     Exempt(Exempt),
-    /// Makes a token for a person, and prints what goes under `people` in amend.yaml.
+    /// Makes a token for a person or a tool, and prints what goes into amend.yaml.
     Token {
-        /// The person's name, best their address.
+        /// Their name: of a person best the address.
         name: String,
     },
     /// Stops everything that writes, at once, until `amend resume`.

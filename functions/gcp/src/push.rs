@@ -221,7 +221,7 @@ async fn elsewhere(State(shell): State<Shell>, request: Request) -> Response {
             .into_response();
     }
     // Whoever is not known waits for nothing, and nobody waits for them.
-    if let Some(refused) = amend_web::refused(request.uri().path()) {
+    if let Some(refused) = amend_web::refused(request.uri().path(), request.headers()) {
         return refused;
     }
     match shell.hosted.service().await {

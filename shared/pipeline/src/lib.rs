@@ -4,7 +4,7 @@
 //! what happens afterwards, when its time has come. [`backlog`] is what
 //! happens to what a snapshot brought; [`lookup`] finds the facts that deciding lacks; [`explain`]
 //! answers "why"; [`unreadable`] is for what could not be read; [`fixer`] plans and fixes, with the engine in
-//! [`remedy`]; [`people`] says who acts, [`approve`] what they say of plans, [`exempt`] what they let be, [`dates`] when it is due, [`announce`] what they are told before it is fixed; [`config`] is the only file that reads the
+//! [`remedy`]; [`people`] says who acts, [`callers`] which tools call, [`approve`] what they say of plans, [`exempt`] what they let be, [`dates`] when it is due, [`announce`] what they are told before it is fixed; [`config`] is the only file that reads the
 //! environment.
 
 pub mod accept;
@@ -14,6 +14,7 @@ pub mod approve;
 pub mod audit;
 pub mod backlog;
 pub mod bulk;
+pub mod callers;
 mod caught;
 pub mod config;
 pub mod dates;

@@ -86,16 +86,26 @@ impl Person {
 
 /// The people that the configuration names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct People(Vec<Known>);
+pub struct People(Tokens<Right>);
+
+/// Names, the digests of their tokens, and what each may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tokens<R>(Vec<Known<R>>);
+
+impl<R> Default for Tokens<R> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Known {
+struct Known<R> {
     name: Box<str>,
     /// The digest of their token.
     digest: Box<str>,
     /// When that ends.
     until: Option<Timestamp>,
-    rights: Vec<Right>,
+    rights: Vec<R>,
 }
 
 /// Why a token tells nobody.
@@ -109,27 +119,24 @@ pub enum Unknown {
     Ended(Timestamp),
 }
 
-impl People {
-    /// Adds a person, or another token of theirs.
-    ///
-    /// # Errors
-    /// Says what is wrong with the name or the digest.
-    pub fn add(
+impl<R> Tokens<R> {
+    /// Adds a name, or another token of it.
+    pub(crate) fn add(
         &mut self,
         name: &str,
         digest: &str,
         until: Option<Timestamp>,
-        rights: Vec<Right>,
+        rights: Vec<R>,
     ) -> Result<(), String> {
         let name = name.trim();
         if RESERVED.iter().any(|other| other.eq_ignore_ascii_case(name)) {
-            return Err(format!("`{name}` is no name of a person"));
+            return Err(format!("`{name}` is no name of a person or a tool"));
         }
         if name.chars().any(char::is_control) || name.chars().count() > 200 {
             return Err("a name has up to 200 characters, and none that cannot be seen".into());
         }
         if digest.starts_with(BEGINS) {
-            return Err("that is the token itself: it is the person's alone, its digest stands here".into());
+            return Err("that is the token itself: it is its owner's alone, its digest stands here".into());
         }
         let hex = digest.strip_prefix("sha256:").filter(|hex| {
             hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
@@ -144,29 +151,55 @@ impl People {
         Ok(())
     }
 
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|known| &*known.name)
+    }
+
+    /// Whose token it is, and what they may. How long a comparison takes tells nothing of the token.
+    pub(crate) fn who(&self, token: &str, now: Timestamp) -> Result<(&str, &[R]), Unknown> {
+        let digest = digest_bytes(token.trim().as_bytes());
+        let same = |known: &&Known<R>| verify_slices_are_equal(known.digest.as_bytes(), digest.as_bytes()).is_ok();
+        let known = self.0.iter().find(same).ok_or(Unknown::Nobody)?;
+        match known.until {
+            Some(until) if until <= now => Err(Unknown::Ended(until)),
+            _ => Ok((&known.name, &known.rights)),
+        }
+    }
+}
+
+impl People {
+    /// Adds a person, or another token of theirs.
+    ///
+    /// # Errors
+    /// Says what is wrong with the name or the digest.
+    pub fn add(
+        &mut self,
+        name: &str,
+        digest: &str,
+        until: Option<Timestamp>,
+        rights: Vec<Right>,
+    ) -> Result<(), String> {
+        self.0.add(name, digest, until, rights)
+    }
+
     /// Whether nobody is named.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.0.is_empty()
     }
 
     /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|known| &*known.name)
+        self.0.names()
     }
 
-    /// Whose token it is. How long a comparison takes tells nothing of the token.
+    /// Whose token it is.
     ///
     /// # Errors
     /// When it is nobody's, or has ended.
     pub fn who(&self, token: &str, now: Timestamp) -> Result<Person, Unknown> {
-        let digest = digest_bytes(token.trim().as_bytes());
-        let same = |known: &&Known| verify_slices_are_equal(known.digest.as_bytes(), digest.as_bytes()).is_ok();
-        let known = self.0.iter().find(same).ok_or(Unknown::Nobody)?;
-        match known.until {
-            Some(until) if until <= now => Err(Unknown::Ended(until)),
-            _ => Ok(Person::named(&known.name).with(&known.rights)),
-        }
+        let (name, rights) = self.0.who(token, now)?;
+        Ok(Person::named(name).with(rights))
     }
 }
 

@@ -2,13 +2,13 @@
 
 use amend_domain::{ScopeId, work::Stop};
 use amend_pipeline::{
-    LOCAL_USER,
     backlog::{Backlog, Deaf, Slice},
+    callers::Caller,
     rows::ProblemRow,
 };
 use amend_store::Filter;
 use axum::{
-    Json,
+    Extension, Json,
     extract::{
         Path, Query, State,
         rejection::{JsonRejection, QueryRejection},
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{App, ErrorBody, Failure};
+use crate::{App, ErrorBody, Failure, callers};
 
 pub(crate) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -133,13 +133,15 @@ pub struct Release {
     responses((status = 200, body = ProblemList), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
 async fn release(
     State(app): State<App>,
+    caller: Option<Extension<Caller>>,
     release: Result<Json<Release>, JsonRejection>,
 ) -> Result<Json<ProblemList>, Failure> {
     let Json(release) =
         release.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, "api.body", error.body_text(), None))?;
     let scope = release.scope.as_deref().map(ScopeId::parse).transpose();
     let scope = scope.map_err(|error| Failure::new(StatusCode::BAD_REQUEST, "api.scope", error.to_string(), None))?;
-    let released = app.pipeline.release(&Slice { rule: release.rule, limit: release.limit, scope }, LOCAL_USER).await?;
+    let by = callers::name(caller.as_deref());
+    let released = app.pipeline.release(&Slice { rule: release.rule, limit: release.limit, scope }, by).await?;
     let now = app.pipeline.now();
     Ok(Json(ProblemList { problems: released.iter().map(|problem| ProblemRow::new(problem, now)).collect() }))
 }
@@ -164,6 +166,7 @@ async fn stopped(State(app): State<App>) -> Result<Json<serde_json::Value>, Fail
     responses((status = 200, body = serde_json::Value), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
 async fn stop(
     State(app): State<App>,
+    caller: Option<Extension<Caller>>,
     stopping: Result<Json<Stopping>, JsonRejection>,
 ) -> Result<Json<serde_json::Value>, Failure> {
     let hint = Some(r#"nothing was stopped: send {"why": "…"} as application/json, with 1 to 500 characters"#);
@@ -173,7 +176,8 @@ async fn stop(
         let message = "the reason is missing or too long".to_owned();
         return Err(Failure::new(StatusCode::BAD_REQUEST, "api.why", message, hint));
     }
-    let stop = Stop { by: LOCAL_USER.into(), at: app.pipeline.now(), why: why.trim().into() };
+    let by = callers::name(caller.as_deref());
+    let stop = Stop { by: by.into(), at: app.pipeline.now(), why: why.trim().into() };
     let holds = app.pipeline.store().stop(&stop).await.map_err(amend_pipeline::PipelineError::from)?;
     Ok(Json(serde_json::json!({ "stopped": holds })))
 }

@@ -1,16 +1,17 @@
 //! Every HTTP route: events in ([`events`]), the API ([`api`]), health. One [`router`], used by
 //! `amend serve` today and by the function apps later.
 //!
-//! There is no authentication yet: [`router`] only answers requests addressed to this machine, and
-//! [`outside`], which function apps use, answers nobody anything but that it is there.
+//! [`router`], which `amend serve` uses, only answers requests addressed to this machine. [`outside`], which
+//! function apps use, answers tools that are known by a token.
 
 pub mod api;
+mod callers;
 pub mod events;
 pub mod oidc;
 
 use std::{net::IpAddr, sync::Arc};
 
-use amend_pipeline::{Config, Pipeline, PipelineError, WhatNow};
+use amend_pipeline::{Config, Pipeline, PipelineError, WhatNow, callers::Callers};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Request, State},
@@ -18,6 +19,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+pub use callers::{is_anybodys, refused};
 use serde::{Deserialize, Serialize};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::{OpenApi, ToSchema};
@@ -29,6 +31,7 @@ pub struct App {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) subscriptions: Arc<[String]>,
     pub(crate) origins: Arc<[String]>,
+    callers: Arc<Callers>,
 }
 
 impl App {
@@ -39,6 +42,7 @@ impl App {
             pipeline,
             subscriptions: config.event_subscriptions.clone().into(),
             origins: config.cloud_event_origins.clone().into(),
+            callers: Arc::new(config.callers.clone()),
         }
     }
 }
@@ -144,43 +148,16 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// All routes, for callers from elsewhere: whoever is not known is refused, and nobody is known yet.
+/// All routes, for callers from elsewhere: whoever is not known, or may not, is refused.
 pub fn outside(app: App) -> Router {
     let limit = app.pipeline.limits().bytes;
     let (router, _) = described().split_for_parts();
     router
         .fallback(no_such_route)
-        .layer(middleware::from_fn(only_who_is_known))
+        .layer(middleware::from_fn_with_state(app.clone(), callers::let_in))
         .layer(DefaultBodyLimit::max(limit))
         .layer(CatchPanicLayer::new())
         .with_state(app)
-}
-
-/// Whether anybody is answered that something is there.
-#[must_use]
-pub fn is_anybodys(path: &str) -> bool {
-    matches!(path, "/" | "/healthz")
-}
-
-/// INVARIANT: whoever is not known is told nothing, not even which routes there are.
-async fn only_who_is_known(request: Request, next: Next) -> Response {
-    match refused(request.uri().path()) {
-        Some(refused) => refused,
-        None => next.run(request).await,
-    }
-}
-
-/// What whoever asks from elsewhere is answered, where nothing has to be asked for that.
-#[must_use]
-pub fn refused(path: &str) -> Option<Response> {
-    if is_anybodys(path) {
-        return None;
-    }
-    let hint = "requests from elsewhere are not answered yet: have your platform's own trigger deliver events";
-    let refused = Failure::new(StatusCode::UNAUTHORIZED, "web.unknown", "nobody knows who you are", Some(hint));
-    let mut response = refused.into_response();
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
-    Some(response)
 }
 
 /// Refuses requests that were addressed to another name than this machine's, or sent by a page of

@@ -118,13 +118,15 @@ async fn list(fixer: &Fixer, output: Output) -> Result<Exit, Failure> {
 pub fn token(name: &str, output: Output) -> Result<Exit, Failure> {
     let (token, digest) = people::new_token().map_err(|why| Failure::new(why, None, None))?;
     let checked = people::People::default().add(name, &digest, None, Vec::new());
-    checked.map_err(|why| Failure::new(why, None, Some("name a person, best by their address")))?;
+    checked.map_err(|why| Failure::new(why, None, Some("name a person, best by their address, or a tool")))?;
     if output.format() == Format::Json {
         output.json(&json!({ "name": name, "token": token, "digest": digest }))?;
         return Ok(Exit::Ok);
     }
     output.line(&token);
-    output.note("\nThat is the token: it is shown once, and for its person alone, as AMEND__TOKEN. In amend.yaml:\n");
+    output.note("\nThat is the token: it is shown once. It is for its person alone, as AMEND__TOKEN. In amend.yaml:\n");
     output.note(&format!("people:\n  - {{ name: {}, token: {digest} }}", json!(name)));
+    output.note("\nOr it is a tool's, which calls a function app with `Authorization: Bearer …`:\n");
+    output.note(&format!("callers:\n  - {{ name: {}, token: {digest}, may: [ingest] }}", json!(name)));
     Ok(Exit::Ok)
 }

@@ -202,6 +202,20 @@ static PERSON: Shape = Shape {
     ],
 };
 
+static CALLER: Shape = Shape {
+    name: "a tool that calls",
+    fields: &[
+        must("name", Kind::Text, "What it is called: as the audit trail names it."),
+        must("token", Kind::Text, "The digest of its token, as `amend token NAME` prints it: `sha256:…`."),
+        must(
+            "may",
+            Kind::OneOrMany(&Kind::Word(&["ingest", "read", "operate"])),
+            "What it may: `ingest` is to deliver events; `read` is to read what is known; `operate` is to release a slice of the backlog, and to stop everything.",
+        ),
+        may("until", Kind::Text, "The last day of the token, in UTC: `2027-06-30`."),
+    ],
+};
+
 static EXEMPTIONS: Shape = Shape {
     name: "exemptions",
     fields: &[
@@ -503,6 +517,11 @@ pub(super) static FILE: Shape = Shape {
             "People with names: only they can answer for a plan then, and only they can exempt.",
         ),
         may("token", Kind::Text, "The token of whoever uses the command: only from the environment, as AMEND__TOKEN."),
+        may(
+            "callers",
+            Kind::List(&Kind::Map(&CALLER)),
+            "Tools that call a function app over HTTP, from elsewhere, each with a token.",
+        ),
         may("exemptions", Kind::Map(&EXEMPTIONS), "Exemptions of Amend's own."),
         may("rules", TEXTS, "Rule files, relative to amend.yaml; the built-in starter rules, if absent."),
         may("facts", Kind::Map(&FACTS), "What is known beside the events: hierarchy and tags."),

@@ -23,7 +23,9 @@ use serde::Serialize;
 
 use self::{connectors::Connector, reader::Reader};
 use crate::{
-    PipelineError, fixer, guard,
+    PipelineError,
+    callers::{Callers, Scope},
+    fixer, guard,
     notices::Times,
     people::{People, Person, Right},
     sync::{Authority, Systems},
@@ -43,6 +45,8 @@ pub struct Config {
     pub people: People,
     /// Who uses this configuration.
     pub who: Person,
+    /// Tools that call from elsewhere.
+    pub callers: Callers,
     /// Rule files; empty means the starter rules.
     pub rules: Vec<PathBuf>,
     /// The facts file.
@@ -242,9 +246,9 @@ pub fn load(
     let begins: Vec<&str> = config.remediate.guards.freezes.iter().map(|freeze| freeze.begins.as_str()).collect();
     let begins = if begins.is_empty() { "(none)".into() } else { begins.join(", ") };
     reader.show_before("guards.managed_tags", "guards.freezes", begins);
-    let names: Vec<&str> = config.people.names().collect();
-    let names = if names.is_empty() { "(none)".into() } else { names.join(", ") };
-    reader.show_before("token", "people", names);
+    let shown = |names: Vec<&str>| if names.is_empty() { "(none)".into() } else { names.join(", ") };
+    reader.show_before("token", "people", shown(config.people.names().collect()));
+    reader.show_before("exemptions.longest", "callers", shown(config.callers.names().collect()));
     let (options, mistakes) = reader.finish();
     config.options = options;
     mistakes.into_result(Some(config))
@@ -268,6 +272,7 @@ impl Config {
             stopped: false,
             people: People::default(),
             who: Person::local(),
+            callers: Callers::default(),
             rules: Vec::new(),
             facts: None,
             owners: None,
@@ -320,6 +325,10 @@ impl Config {
             person(node, &mut self.people, &mut reader.mistakes);
         }
         self.remediate.named = !self.people.is_empty();
+        let callers = reader.root.get("callers").map(Node::elements).unwrap_or_default().iter();
+        for node in callers {
+            caller(node, &mut self.callers, &mut reader.mistakes);
+        }
         let Some(token) = reader.text("token") else { return };
         reader.show_as("(not shown)".into());
         if let Some(node) = reader.root.get("token") {
@@ -567,7 +576,28 @@ fn level(word: &str) -> Result<String, String> {
 /// A person with a name.
 fn person(node: &Node, people: &mut People, mistakes: &mut Collector) {
     let (Some(name), Some(digest)) = (node.get("name"), node.get("token")) else { return };
-    let until = node.get("until").map(|until| {
+    let until = last_day(node, mistakes);
+    let rights = mistakes.texts(node.get("may")).iter().filter_map(|word| Right::parse(word)).collect();
+    if let Err(message) = people.add(&mistakes.text(name), &mistakes.text(digest), until, rights) {
+        mistakes.error(digest, message, Some(MAKES_TOKENS.into()));
+    }
+}
+
+/// A tool with a name.
+fn caller(node: &Node, callers: &mut Callers, mistakes: &mut Collector) {
+    let (Some(name), Some(digest)) = (node.get("name"), node.get("token")) else { return };
+    let until = last_day(node, mistakes);
+    let scopes = mistakes.texts(node.get("may")).iter().filter_map(|word| Scope::parse(word)).collect();
+    if let Err(message) = callers.0.add(&mistakes.text(name), &mistakes.text(digest), until, scopes) {
+        mistakes.error(digest, message, Some(MAKES_TOKENS.into()));
+    }
+}
+
+const MAKES_TOKENS: &str = "`amend token NAME` makes a token and prints what stands here";
+
+/// The end of the last day of a token, where it has one.
+fn last_day(node: &Node, mistakes: &mut Collector) -> Option<Timestamp> {
+    node.get("until").map(|until| {
         let date: Option<Date> = mistakes.text(until).trim().parse().ok();
         // It holds to the end of that day.
         let end = date.and_then(|date| date.tomorrow().ok()).and_then(|next| next.to_zoned(TimeZone::UTC).ok());
@@ -575,12 +605,7 @@ fn person(node: &Node, people: &mut People, mistakes: &mut Collector) {
             mistakes.error(until, "this is no day", Some("write it as `2027-06-30`".into()));
         }
         end.map_or(Timestamp::MIN, |end| end.timestamp())
-    });
-    let rights = mistakes.texts(node.get("may")).iter().filter_map(|word| Right::parse(word)).collect();
-    if let Err(message) = people.add(&mistakes.text(name), &mistakes.text(digest), until, rights) {
-        let hint = "`amend token NAME` makes a token and prints what stands here";
-        mistakes.error(digest, message, Some(hint.into()));
-    }
+    })
 }
 
 /// A freeze window; nothing, where it has a mistake.
