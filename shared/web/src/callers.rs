@@ -12,7 +12,7 @@ use axum::{
 };
 use tracing::warn;
 
-use crate::{App, Failure};
+use crate::{App, Failure, no_such_route};
 
 /// Whether anybody is answered that something is there.
 #[must_use]
@@ -57,9 +57,12 @@ pub(crate) async fn let_in(State(app): State<App>, mut request: Request, next: N
             return unknown(&why.to_string()).into_response();
         }
     };
-    let needed = needs(request.method(), path);
-    if needed.is_some_and(|scope| !caller.scopes.contains(&scope)) {
-        let scope = needed.map_or("", Scope::as_str);
+    // INVARIANT: a route that needs nothing of this is reached by nobody.
+    let Some(needed) = needs(request.method(), path) else {
+        return no_such_route(request).await.into_response();
+    };
+    if !caller.scopes.contains(&needed) {
+        let scope = needed.as_str();
         warn!(path, caller = &*caller.name, scope, "a caller may not do that");
         let message = format!("{} may not do this: it needs `{scope}`", caller.name);
         let hint = Some("add it to its `may`, under `callers` in amend.yaml");
