@@ -76,7 +76,7 @@ fn a_file_may_have_the_value_of_a_variable() {
     );
     let found = found.expect_err("mistakes");
     for expected in [
-        "`AMEND__LOG__LEVEL` gives the same option",
+        "`AMEND__LOG__LEVEL_FILE` and `AMEND__LOG__LEVEL` give the same option",
         "missing`, which has the value, cannot be used",
         "`AMEND__STORE__KEY_FILE` names no option",
     ] {

@@ -75,7 +75,7 @@ pub async fn event(hosted: &Hosted, does: &[Does], event: LambdaEvent<Box<RawVal
     if !does.contains(&needs) {
         return Err(refused());
     }
-    let service = deadline.within(hosted.service()).await?;
+    let service = deadline.within(hosted.service(needs)).await?;
     let service = service.map_err(|failed| Failed::new("service.start", failed.to_string()))?;
     // What was taken out since counts, too.
     if !service.config().functions.does.contains(&needs) {

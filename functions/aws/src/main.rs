@@ -7,7 +7,7 @@ mod handle;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use amend_pipeline::config;
+use amend_pipeline::config::{self, Does};
 use amend_service::{Hosted, log};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
@@ -41,7 +41,7 @@ async fn run() -> Result<(), String> {
     log::start_json(&config, std::io::stdout);
     hosted.warn(&config);
     // Lambda gives more of the processor before the first event than after, and ten seconds of it.
-    match tokio::time::timeout(WARM, hosted.service()).await {
+    match tokio::time::timeout(WARM, hosted.service(Does::Events)).await {
         Ok(Ok(_)) => {}
         Ok(Err(failed)) => error!("the service does not start: {failed}"),
         Err(_) => error!("the service does not start: the store does not answer"),

@@ -142,14 +142,18 @@ async fn forwarded(shell: &Shell, request: Request) -> Response {
     let failed = |status, code: &str, message: String| {
         (status, Json(ErrorBody { code: code.into(), message, hint: None })).into_response()
     };
-    if !shell.does(Does::Requests) {
-        return failed(StatusCode::NOT_FOUND, "web.route", "this app answers no requests (`functions.does`)".into());
-    }
     // Whoever is not known waits for nothing, and nobody waits for them.
     if let Some(refused) = amend_web::refused(request.uri().path(), request.headers()) {
         return refused;
     }
-    match shell.hosted.service().await {
+    if !shell.does(Does::Requests) {
+        return failed(
+            StatusCode::NOT_FOUND,
+            "functions.does",
+            "this app answers no requests: `functions.does` leaves them out".into(),
+        );
+    }
+    match shell.hosted.service(Does::Requests).await {
         // It cannot fail: every error is an answer.
         Ok(service) => service.router().oneshot(request).await.unwrap_or_else(|never| match never {}),
         Err(failure) => {

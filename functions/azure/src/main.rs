@@ -10,7 +10,7 @@ mod triggers;
 
 use std::{net::Ipv4Addr, process::ExitCode, sync::Arc};
 
-use amend_pipeline::config;
+use amend_pipeline::config::{self, Does};
 use amend_service::{Hosted, log, stop};
 use tokio::net::TcpListener;
 use tracing::{error, info};
@@ -48,7 +48,7 @@ async fn run() -> Result<(), String> {
     info!(port, "the handler listens");
     // The host asks at once whether it is there; what it needs to answer more is made meanwhile.
     let warm = tokio::spawn(async move {
-        if let Err(failed) = hosted.service().await {
+        if let Err(failed) = hosted.service(Does::Events).await {
             error!("the service does not start: {failed}");
         }
     });

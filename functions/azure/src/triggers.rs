@@ -34,7 +34,7 @@ pub async fn run(shell: &Shell, function: &Function, handed: &str) -> Result<Rep
         return Err(refused());
     }
     let deadline = Deadline::after(time, &SystemClock);
-    let service = shell.hosted.service();
+    let service = shell.hosted.service(does);
     let service = deadline.within(service).await?.map_err(|failure| {
         Failed::new(StatusCode::SERVICE_UNAVAILABLE, "service.start", format!("the service does not start: {failure}"))
     })?;

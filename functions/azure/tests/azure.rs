@@ -13,7 +13,7 @@ mod host;
 use std::time::{Duration, Instant};
 
 use amend_store::Store as _;
-use amend_tests::functions::{Deployed, Program, account, finding, free_port, until, wait};
+use amend_tests::functions::{Deployed, Program, account, finding, free_port, wait};
 use serde_json::{Value, json};
 
 use host::{Handed, Host, app, declared};
@@ -162,7 +162,9 @@ fn what_the_host_hands_over_nobody_else_can() {
 #[test]
 fn a_tool_with_a_token_is_let_in() {
     let (token, digest) = amend_pipeline::people::new_token().expect("random numbers");
-    let host = running(&format!("callers: [{{ name: siem, token: '{digest}', may: [ingest, read] }}]\n"));
+    let host = running(&format!(
+        "functions: {{ refresh: 0m }}\ncallers: [{{ name: siem, token: '{digest}', may: [ingest, read] }}]\n"
+    ));
     let bearer = format!("Bearer {token}");
     let known = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     let body = finding("st1", "Unhealthy", AT).to_string();
@@ -173,6 +175,11 @@ fn a_tool_with_a_token_is_let_in() {
     assert_eq!(host.forward("POST", "/api/v1/stop", &known, "{}").0, 403);
     // It is no host.
     assert_eq!(host.forward("POST", "/fn-event-hubs", &known, "{}").0, 404);
+    // Taken out, it holds no longer, whatever else is wrong.
+    host.app.write("amend.yaml", "version: 1\nrules: nope.yaml\nfunctions: { refresh: 0m }\n");
+    assert_eq!(host.forward("GET", "/api/v1/problems", &known, "").0, 503);
+    host.app.write("amend.yaml", "version: 1\nrules: rules.yaml\nfunctions: { refresh: 0m }\n");
+    assert_eq!(host.forward("GET", "/api/v1/problems", &known, "").0, 401);
 }
 
 #[test]
@@ -281,7 +288,9 @@ fn what_it_does_not_do_it_does_not_do() {
     let mut host = running("functions: { does: events }\n");
     let failed = host.invoke("fn-advance", &Handed::Object(json!({}))).expect_err("it does no work");
     assert!(failed.contains("functions.does"), "{failed}");
-    assert_eq!(host.forward("GET", "/api/v1/problems", &[], "").0, 404);
+    let shown = [("authorization", "Bearer amend_x")];
+    assert_eq!(host.forward("GET", "/api/v1/problems", &[], "").0, 401);
+    assert_eq!(host.forward("GET", "/api/v1/problems", &shown, "").0, 404);
     assert_eq!(host.batch(&[finding("st1", "Unhealthy", AT)], |_, _| ()), (1, true));
 }
 
@@ -333,9 +342,16 @@ fn a_mistake_elsewhere_does_not_make_a_stop_wait() {
     host.app.write("rules.yaml", "version: 1\nrules: 7\n");
     let failed = host.invoke("fn-advance", &Handed::Object(json!({}))).expect_err("it is stopped, and cannot start");
     assert!(failed.contains("service.start"), "{failed}");
-    // With the mistake mended, it is stopped on the connections that it has.
+    // Events are recorded in any case.
+    host.batch(&[finding("st2", "Unhealthy", AT)], |_, _| ());
+    assert_eq!(host.app.problems().len(), 2);
+    // A mistake in the same file tells nobody whether it is a stop.
+    host.app.write("amend.yaml", "version: 1\nrules: rules.yaml\nstopped: yes please\n");
     host.app.write("rules.yaml", RULES);
-    until(|| host.invoke("fn-sweep", &Handed::Object(json!({}))).is_ok());
+    host.invoke("fn-advance", &Handed::Object(json!({}))).expect_err("it may be stopped");
+    host.app.write("amend.yaml", "version: 1\nrules: rules.yaml\nfunctions: { refresh: 0m }\nstopped: true\n");
+    // With the mistake mended, it is stopped at once, on the connections that it has.
+    host.invoke("fn-sweep", &Handed::Object(json!({}))).expect("it says that it is stopped");
     assert!(host.handler.said().contains("everything is stopped"), "{}", host.handler.said());
 }
 

@@ -46,7 +46,7 @@ async fn run() -> Result<(), String> {
     let listener = listener.map_err(|error| format!("cannot listen on port {port}: {error}"))?;
     info!(port, "the service listens");
     let warm = tokio::spawn(async move {
-        if let Err(failed) = hosted.service().await {
+        if let Err(failed) = hosted.service(Does::Events).await {
             error!("the service does not start: {failed}");
         }
     });

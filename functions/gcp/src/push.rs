@@ -172,10 +172,6 @@ async fn let_in(shell: &Shell, does: Does, request: Request) -> Result<(Arc<Serv
         warn!(path = parts.uri.path(), "whoever pushes is not let in: {why}");
         Failed::new(StatusCode::UNAUTHORIZED, "push.unknown", why)
     };
-    if !shell.does.contains(&does) {
-        let message = format!("this service leaves out {} (`functions.does`)", does.as_str());
-        return Err(Failed::new(StatusCode::NOT_FOUND, "functions.does", message));
-    }
     let Some((verifier, push)) = shell.pushed.as_deref() else {
         return Err(refused("`functions.push` names nobody".into()));
     };
@@ -196,9 +192,13 @@ async fn let_in(shell: &Shell, does: Does, request: Request) -> Result<(Arc<Serv
     if !may(push) {
         return Err(not_named());
     }
+    if !shell.does.contains(&does) {
+        let message = format!("this service leaves out {} (`functions.does`)", does.as_str());
+        return Err(Failed::new(StatusCode::NOT_FOUND, "functions.does", message));
+    }
     let body = to_bytes(body, MOST).await;
     let body = body.map_err(|error| Failed::new(StatusCode::SERVICE_UNAVAILABLE, "web.body", error.to_string()))?;
-    let service = shell.hosted.service().await.map_err(|failed| not_there(&failed))?;
+    let service = shell.hosted.service(does).await.map_err(|failed| not_there(&failed))?;
     // One that was taken out since does not count any more.
     if !service.config().functions.push.as_ref().is_some_and(may) {
         return Err(not_named());
@@ -216,15 +216,15 @@ async fn elsewhere(State(shell): State<Shell>, request: Request) -> Response {
     if amend_web::is_anybodys(request.uri().path()) {
         return Json(json!({ "status": "ok" })).into_response();
     }
-    if !shell.does.contains(&Does::Requests) {
-        return Failed::new(StatusCode::NOT_FOUND, "web.route", "this service answers no requests (`functions.does`)")
-            .into_response();
-    }
     // Whoever is not known waits for nothing, and nobody waits for them.
     if let Some(refused) = amend_web::refused(request.uri().path(), request.headers()) {
         return refused;
     }
-    match shell.hosted.service().await {
+    if !shell.does.contains(&Does::Requests) {
+        let message = "this service answers no requests: `functions.does` leaves them out";
+        return Failed::new(StatusCode::NOT_FOUND, "functions.does", message).into_response();
+    }
+    match shell.hosted.service(Does::Requests).await {
         // It cannot fail: every error is an answer.
         Ok(service) => service.router().oneshot(request).await.unwrap_or_else(|never| match never {}),
         Err(failed) => not_there(&failed).into_response(),

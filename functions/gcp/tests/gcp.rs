@@ -268,5 +268,9 @@ fn what_cannot_work_says_so_and_what_to_do() {
     // What only answers requests needs nobody who pushes.
     let service = Service::start("functions: { does: requests }\n");
     let (status, answer) = service.push("/push/pub-sub", &json!({}));
+    assert_eq!((status, &answer["code"]), (401, &json!("push.unknown")), "{answer}");
+    // Whoever may push hears what it does not do.
+    let push = PUSH.replace("functions: {", "functions: { does: events,");
+    let (status, answer) = Service::start(&push).push("/push/advance", &json!({}));
     assert_eq!((status, &answer["code"]), (404, &json!("functions.does")), "{answer}");
 }

@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use amend_pipeline::Config;
+use amend_pipeline::{Config, config::Does};
 use amend_store::{Database, Place};
 use tokio::{
     sync::{Mutex, RwLock},
@@ -16,7 +16,7 @@ use crate::{Service, SetupError, Tell as _, ToLog, files, parts};
 /// How much longer than it should a service is used that cannot be made anew: a mistake in a file must not stop
 /// everything at once, and what was taken back must not hold for ever.
 const GRACE: Duration = Duration::from_secs(3_600);
-/// When it is tried again to make it anew.
+/// When it is tried again to make it anew, where that was not for a mistake in a file.
 const AGAIN: Duration = Duration::from_secs(60);
 /// When it is tried again to start it: whoever asks meanwhile hears why it did not.
 const START_AGAIN: Duration = Duration::from_secs(5);
@@ -37,8 +37,8 @@ struct Current {
     read: Instant,
     /// When it is tried again, after it failed.
     again: Instant,
-    /// Whether it may do more than is configured now: then it does nothing.
-    held: bool,
+    /// What it does not do, as it is not what is configured now.
+    held: Vec<Does>,
 }
 
 impl Hosted {
@@ -67,29 +67,32 @@ impl Hosted {
         if self.file.is_none() && config.rules.is_empty() {
             ToLog.warn("there is no amend.yaml here, and AMEND__RULES names no rules: the starter rules decide");
         }
+        if config.callers.names().next().is_some() && !config.functions.does.contains(&Does::Requests) {
+            ToLog.warn("`callers` call nobody: add `requests` to `functions.does`, or leave that out");
+        }
     }
 
-    /// The service, as it is configured now, or was not long ago.
+    /// The service, as it is configured now, or was not long ago, to do something.
     ///
     /// # Errors
-    /// Whatever keeps it from starting.
-    pub async fn service(&self) -> Result<Arc<Service>, SetupError> {
+    /// Whatever keeps it from starting, or from doing that.
+    pub async fn service(&self, does: Does) -> Result<Arc<Service>, SetupError> {
         let current = self.current.read().await.clone();
-        let Some(current) = current else { return self.first().await };
+        let Some(mut current) = current else { return self.first().await };
         let (age, most) = current.age();
-        if !current.held && (age <= most || Instant::now() < current.again) {
-            return Ok(current.service);
+        if age > most && Instant::now() >= current.again {
+            // One makes it anew; the others go on with what there is.
+            if let Ok(_making) = self.making.try_lock() {
+                current = self.anew(current).await?;
+            } else if age > most.saturating_add(GRACE) {
+                return Err(SetupError::new("what was configured before is too old to go on with", None, None));
+            }
         }
-        // One makes it anew; the others go on with what there is.
-        match self.making.try_lock() {
-            Ok(_making) => self.anew(current).await,
-            Err(_) if !current.held && age <= most.saturating_add(GRACE) => Ok(current.service),
-            Err(_) => Err(SetupError::new(
-                "what is configured now cannot be used, and what was before is too old",
-                None,
-                None,
-            )),
+        if current.held.contains(&does) {
+            let message = "what is configured now cannot be used, and what was before may do more than that";
+            return Err(SetupError::new(message, None, Some("the log says what to mend")));
         }
+        Ok(current.service)
     }
 
     /// Starts it.
@@ -102,7 +105,13 @@ impl Hosted {
         if let Some((_, why)) = failed.as_ref().filter(|(at, _)| at.elapsed() < START_AGAIN) {
             return Err(SetupError::new(why.clone(), None, None));
         }
-        match self.make(None).await {
+        let read =
+            files::config(self.file.as_deref(), &ToLog).and_then(|config| Ok((files::Read::of(&config)?, config)));
+        let made = match read {
+            Ok((read, config)) => self.make(config, read, None).await,
+            Err(error) => Err(error),
+        };
+        match made {
             Ok(current) => {
                 let service = Arc::clone(&current.service);
                 info!(rules = service.pipeline().rules().rules().len(), "the service is there");
@@ -117,54 +126,59 @@ impl Hosted {
     }
 
     /// Makes it anew.
-    async fn anew(&self, before: Current) -> Result<Arc<Service>, SetupError> {
+    async fn anew(&self, before: Current) -> Result<Current, SetupError> {
         let (age, most) = before.age();
         let again = Instant::now().checked_add(AGAIN).unwrap_or(before.again);
-        // Whoever is cut off while making it has tried, too.
-        *self.current.write().await = Some(Current { again, ..before.clone() });
-        match self.make(Some(&before)).await {
-            Ok(current) => {
-                let service = Arc::clone(&current.service);
-                *self.current.write().await = Some(current);
-                Ok(service)
+        let config = files::config(self.file.as_deref(), &ToLog);
+        let held = held_back(before.service.config(), config.as_ref().ok());
+        let read = config.and_then(|config| Ok((files::Read::of(&config)?, config)));
+        let made = match read {
+            // A mended file counts at once.
+            Err(failed) => Err((failed, before.again)),
+            Ok((read, config)) => {
+                // Whoever is cut off while making it has tried, too.
+                *self.current.write().await = Some(Current { again, held: held.clone(), ..before.clone() });
+                let made = self.make(config, read, Some(&before)).await;
+                made.map_err(|failed| if failed.mistakes.is_some() { (failed, before.again) } else { (failed, again) })
             }
-            Err(failed) if self.is_held_back(&before) => {
-                *self.current.write().await = Some(Current { held: true, ..before });
-                Err(failed)
-            }
-            Err(failed) if age <= most.saturating_add(GRACE) => {
+        };
+        let current = match made {
+            Ok(current) => current,
+            Err((failed, again)) if age <= most.saturating_add(GRACE) => {
                 error!("what is configured now cannot be used, and what was before is for {GRACE:?}: {failed}");
-                *self.current.write().await = Some(Current { again, held: false, ..before.clone() });
-                Ok(before.service)
+                Current { again, held, ..before }
             }
-            Err(failed) => Err(failed),
-        }
+            Err((failed, _)) => return Err(failed),
+        };
+        *self.current.write().await = Some(current.clone());
+        Ok(current)
     }
 
-    /// Whether less may be done now than before.
-    ///
-    /// INVARIANT: a mistake in another file does not make a stop wait.
-    fn is_held_back(&self, before: &Current) -> bool {
-        let before = before.service.config();
-        let Ok(now) = files::config(self.file.as_deref(), &ToLog) else { return false };
-        now.stopped && !before.stopped || now.remediate.most < before.remediate.most
-    }
-
-    async fn make(&self, before: Option<&Current>) -> Result<Current, SetupError> {
+    async fn make(&self, config: Config, read: files::Read, before: Option<&Current>) -> Result<Current, SetupError> {
         let now = Instant::now();
-        let config = files::config(self.file.as_deref(), &ToLog)?;
-        let read = files::Read::of(&config)?;
         if let Some(same) = before.filter(|before| *before.service.config() == config && *before.files == read) {
             // What it has learned since, such as who asks to be left alone, is kept.
-            return Ok(Current { read: now, again: now, held: false, ..same.clone() });
+            return Ok(Current { read: now, again: now, held: Vec::new(), ..same.clone() });
         }
         let store = match before.map(|before| &before.service).filter(|before| before.config().store == config.store) {
             Some(before) => parts::dressed((**before.store()).clone(), &config),
             None => open(&config).await?,
         };
         let service = Service::of(config, &read, Arc::new(store), &ToLog).await?;
-        Ok(Current { service: Arc::new(service), files: Arc::new(read), read: now, again: now, held: false })
+        Ok(Current { service: Arc::new(service), files: Arc::new(read), read: now, again: now, held: Vec::new() })
     }
+}
+
+/// What is not done while what is configured now cannot be used: whatever it might have taken back. Events are recorded
+/// in any case.
+///
+/// INVARIANT: a mistake, wherever it is, does not make a stop wait, nor a token hold that was taken out.
+fn held_back(before: &Config, now: Option<&Config>) -> Vec<Does> {
+    let Some(now) = now else { return vec![Does::Requests, Does::Work] };
+    let less = now.stopped && !before.stopped || now.remediate.most < before.remediate.most;
+    let work = less.then_some(Does::Work);
+    let requests = (now.callers != before.callers).then_some(Does::Requests);
+    work.into_iter().chain(requests).collect()
 }
 
 impl Current {

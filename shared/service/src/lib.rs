@@ -63,5 +63,10 @@ pub fn one_line(mistake: &Mistake) -> String {
         Level::Warning => "warning",
     };
     let hint = mistake.hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
-    format!("{}:{}:{}: {level}: {}{hint}", mistake.file, mistake.line, mistake.column, mistake.message)
+    // Of the environment, the variable is the place.
+    let place = match mistake.file.as_str() {
+        "(environment)" => mistake.text.clone(),
+        file => format!("{file}:{}:{}", mistake.line, mistake.column),
+    };
+    format!("{place}: {level}: {}{hint}", mistake.message)
 }

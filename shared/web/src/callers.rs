@@ -10,7 +10,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::{App, Failure, no_such_route};
 
@@ -24,8 +24,11 @@ pub fn is_anybodys(path: &str) -> bool {
 /// nobody waits for them.
 #[must_use]
 pub fn refused(path: &str, headers: &HeaderMap) -> Option<Response> {
-    let open = is_anybodys(path) || token(headers).is_some();
-    (!open).then(|| unknown("nobody knows who you are").into_response())
+    if is_anybodys(path) || token(headers).is_some() {
+        return None;
+    }
+    info!(path, "whoever calls without a token is not let in");
+    Some(unknown("nobody knows who you are").into_response())
 }
 
 /// What a request needs. A route that this does not know is nobody's.
@@ -96,7 +99,7 @@ struct Unknown(String);
 
 impl IntoResponse for Unknown {
     fn into_response(self) -> Response {
-        let hint = Some("send `Authorization: Bearer …` with the token of a caller: `amend token NAME` makes one");
+        let hint = Some("send `Authorization: Bearer …` with a token");
         let mut response = Failure::new(StatusCode::UNAUTHORIZED, "web.unknown", self.0, hint).into_response();
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         response

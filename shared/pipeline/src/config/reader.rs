@@ -299,7 +299,7 @@ fn overrides(environment: &[(String, String)], found: &mut Mistakes) -> Vec<Over
             },
         };
         if let Some(other) = overrides.iter().find(|other| other.path == path) {
-            let message = format!("`{}` gives the same option", other.variable);
+            let message = format!("`{variable}` and `{}` give the same option", other.variable);
             found.extend(in_environment(variable, message, "leave out one of them"));
         } else if known(&path) {
             overrides.push(Override { path, variable: variable.clone(), text });
