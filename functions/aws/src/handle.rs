@@ -12,7 +12,7 @@ use amend_pipeline::{
     config::Does,
     system::SystemClock,
 };
-use amend_service::{Advanced, Deadline, Hosted, OutOfTime, Service, whole};
+use amend_service::{Advanced, Deadline, Hosted, OutOfTime, Service, shell, whole};
 use lambda_http::{Adapter, request::LambdaRequest};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde_json::{Value, json, value::RawValue};
@@ -111,14 +111,7 @@ fn time_left(context: &Context) -> Duration {
 }
 
 fn receipt(counts: Counts) -> Value {
-    info!(
-        new = counts.new,
-        updated = counts.updated,
-        duplicate = counts.duplicate,
-        stale = counts.stale,
-        unreadable = counts.unreadable,
-        "events accepted"
-    );
+    shell::accepted("lambda", &counts);
     json!(counts)
 }
 

@@ -8,7 +8,7 @@ mod handle;
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use amend_pipeline::config::{self, Does};
-use amend_service::{Hosted, log};
+use amend_service::shell;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use tracing::error;
@@ -21,25 +21,12 @@ const RUNTIME: &str = "AWS_LAMBDA_RUNTIME_API";
 const WARM: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
-    let run = || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        runtime.map_err(|error| format!("cannot start: {error}"))?.block_on(run())
-    };
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            log::last_words(&message);
-            ExitCode::FAILURE
-        }
-    }
+    shell::run(run())
 }
 
 async fn run() -> Result<(), String> {
     config::platform(RUNTIME).ok_or(format!("{RUNTIME} is not set: this is started by AWS Lambda"))?;
-    let hosted = Arc::new(Hosted::new().map_err(|error| error.to_string())?);
-    let config = hosted.config().map_err(|error| error.to_string())?;
-    log::start_json(&config, std::io::stdout);
-    hosted.warn(&config);
+    let (hosted, config) = shell::begin()?;
     // Lambda gives more of the processor before the first event than after, and ten seconds of it.
     match tokio::time::timeout(WARM, hosted.service(Does::Events)).await {
         Ok(Ok(_)) => {}

@@ -11,7 +11,7 @@ mod triggers;
 use std::{net::Ipv4Addr, process::ExitCode, sync::Arc};
 
 use amend_pipeline::config::{self, Does};
-use amend_service::{Hosted, log, stop};
+use amend_service::{shell, stop};
 use tokio::net::TcpListener;
 use tracing::{error, info};
 
@@ -20,24 +20,11 @@ use tracing::{error, info};
 const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
 
 fn main() -> ExitCode {
-    let run = || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        runtime.map_err(|error| format!("cannot start: {error}"))?.block_on(run())
-    };
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            log::last_words(&message);
-            ExitCode::FAILURE
-        }
-    }
+    shell::run(run())
 }
 
 async fn run() -> Result<(), String> {
-    let hosted = Arc::new(Hosted::new().map_err(|error| error.to_string())?);
-    let config = hosted.config().map_err(|error| error.to_string())?;
-    log::start_json(&config, std::io::stdout);
-    hosted.warn(&config);
+    let (hosted, config) = shell::begin()?;
     let port =
         config::platform(PORT).ok_or(format!("{PORT} is not set: this is started by the Azure Functions host"))?;
     let port: u16 = port.parse().map_err(|_| format!("{PORT} is no port: `{port}`"))?;

@@ -6,7 +6,7 @@ use std::{borrow::Cow, time::Duration};
 
 use amend_events::Form;
 use amend_pipeline::{PipelineError, accept::Unrecorded, config::Does, system::SystemClock};
-use amend_service::{Advanced, Deadline, OutOfTime, Service, whole};
+use amend_service::{Advanced, Deadline, OutOfTime, Service, shell, whole};
 use axum::http::StatusCode;
 use serde_json::{json, value::RawValue};
 use tracing::info;
@@ -70,15 +70,7 @@ async fn events(
     deadline: Deadline,
 ) -> Result<Reply, Failed> {
     let counts = deadline.within(service.pipeline().accept_records(form, records)).await??;
-    info!(
-        function = function.name,
-        new = counts.new,
-        updated = counts.updated,
-        duplicate = counts.duplicate,
-        stale = counts.stale,
-        unreadable = counts.unreadable,
-        "events accepted"
-    );
+    shell::accepted(&function.name, &counts);
     let mut reply = Reply::default();
     if counts.new.saturating_add(counts.updated) > 0
         && let Some(output) = &function.wakes

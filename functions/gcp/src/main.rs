@@ -6,7 +6,7 @@ mod push;
 use std::{net::Ipv4Addr, process::ExitCode, sync::Arc, time::Duration};
 
 use amend_pipeline::config::{self, Does};
-use amend_service::{Hosted, log, stop};
+use amend_service::{shell, stop};
 use tokio::net::TcpListener;
 use tracing::{error, info, warn};
 
@@ -17,26 +17,13 @@ const PORT: &str = "PORT";
 const DRAIN: Duration = Duration::from_secs(9);
 
 fn main() -> ExitCode {
-    let run = || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        runtime.map_err(|error| format!("cannot start: {error}"))?.block_on(run())
-    };
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            log::last_words(&message);
-            ExitCode::FAILURE
-        }
-    }
+    shell::run(run())
 }
 
 async fn run() -> Result<(), String> {
     let port = config::platform(PORT).ok_or(format!("{PORT} is not set: this is started by Cloud Run"))?;
     let port: u16 = port.parse().map_err(|_| format!("{PORT} is no port: `{port}`"))?;
-    let hosted = Arc::new(Hosted::new().map_err(|error| error.to_string())?);
-    let config = hosted.config().map_err(|error| error.to_string())?;
-    log::start_json(&config, std::io::stdout);
-    hosted.warn(&config);
+    let (hosted, config) = shell::begin()?;
     let pushed = config.functions.does.iter().any(|does| matches!(does, Does::Events | Does::Work));
     if pushed && config.functions.push.is_none() {
         return Err("nobody could push to it: name `audience` and `accounts` under `functions.push`, or leave only `requests` under `functions.does`".into());

@@ -14,7 +14,7 @@ use amend_pipeline::{
     config::{Does, Push},
     system::SystemClock,
 };
-use amend_service::{Deadline, Hosted, OutOfTime, Service, whole};
+use amend_service::{Deadline, Hosted, OutOfTime, Service, shell, whole};
 use amend_web::{
     ErrorBody, events,
     oidc::{Issuer, Refused, Verifier},
@@ -30,7 +30,7 @@ use axum::{
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 /// The largest request that Cloud Run lets in over HTTP/1.
 const MOST: usize = 32 << 20;
@@ -133,15 +133,7 @@ async fn deliver(shell: &Shell, form: Form, request: Request) -> Result<Json<Cou
         Err(AcceptError::TooLarge(refused)) => deadline.within(service.pipeline().keep(delivery, &refused)).await??,
         Err(AcceptError::Pipeline(error)) => return Err(error.into()),
     };
-    info!(
-        form = form.as_str(),
-        new = counts.new,
-        updated = counts.updated,
-        duplicate = counts.duplicate,
-        stale = counts.stale,
-        unreadable = counts.unreadable,
-        "events accepted"
-    );
+    shell::accepted(form.as_str(), &counts);
     Ok(Json(counts))
 }
 

@@ -3,7 +3,7 @@
 //! wants to be answered.
 //!
 //! [`files`] reads what a configuration names, [`parts`] makes the parts, [`service`] joins them,
-//! [`log`] writes what platforms understand; [`hosted`] is the service of a function app.
+//! [`log`] writes what platforms understand; [`hosted`] is the service of a function app, and [`shell`] how one begins.
 
 pub mod deadline;
 pub mod error;
@@ -12,6 +12,7 @@ pub mod hosted;
 pub mod log;
 pub mod parts;
 pub mod service;
+pub mod shell;
 pub mod stop;
 
 use amend_catalog::{
