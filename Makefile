@@ -49,7 +49,7 @@ $(TOOLS)/trackers/done: tests/trackers/requirements.txt
 
 $(TOOLS)/lambda/done: functions/aws/tests/requirements.txt
 	python3 -m venv $(TOOLS)/lambda
-	$(TOOLS)/lambda/bin/pip install --quiet --disable-pip-version-check -r $<
+	$(TOOLS)/lambda/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
 	touch $@
 
 .PHONY: models
