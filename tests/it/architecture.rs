@@ -41,7 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("amend-azure", &["amend-events", "amend-pipeline", "amend-service", "amend-web"]),
     ("amend-gcp", &["amend-events", "amend-pipeline", "amend-service", "amend-web"]),
-    ("amend-aws", &["amend-events", "amend-pipeline", "amend-service", "amend-web"]),
+    ("amend-aws", &["amend-events", "amend-pipeline", "amend-service"]),
     (
         "amend-cli",
         &[
