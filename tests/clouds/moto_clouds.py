@@ -12,8 +12,12 @@ last time, and {"do": "requests", "path": REGEX, "after": N} {"requests": those 
 {"do": "fail", "match": {"path": REGEX}, "with": {"hang": SECONDS, "applied": BOOLEAN}, "skip": N} has the first request
 that matches, but for N others, answered late: done at once or, if not `applied`, never. {"do": "unspent", "path": REGEX}
 tells how many of those have not happened; they do not any more.
+
+{"do": "ed25519", "seed": BASE64, "message": TEXT} signs as the package `cryptography` does, which moto needs; with
+"public" and "signature" in place of the seed it checks.
 """
 
+import base64
 import functools
 import io
 import json
@@ -27,6 +31,8 @@ from urllib.parse import urlsplit
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -114,6 +120,21 @@ def signature(environ: dict[str, Any], authorization: str, body: bytes) -> str:
     return auth.signature(auth.string_to_sign(request, canonical), request)
 
 
+def ed25519(command: dict[str, str]) -> dict[str, Any]:
+    """Signs a message, or checks one."""
+    message = command["message"].encode()
+    if "seed" in command:
+        key = Ed25519PrivateKey.from_private_bytes(base64.b64decode(command["seed"]))
+        public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
+        return {"signature": base64.b64encode(key.sign(message)).decode(), "public": public}
+    try:
+        public_key = Ed25519PublicKey.from_public_bytes(base64.b64decode(command["public"]))
+        public_key.verify(base64.b64decode(command["signature"]), message)
+    except InvalidSignature:
+        return {"good": False}
+    return {"good": True}
+
+
 def main() -> None:
     findings = Findings(DomainDispatcherApplication(create_backend_app))
     history = EventHistory(findings)
@@ -147,6 +168,8 @@ def main() -> None:
                 checked.requests.clear()
             elif command["do"] == "wrong":
                 result = {"wrong": checked.wrong + history.wrong + findings.wrong}
+            elif command["do"] == "ed25519":
+                result = ed25519(command)
             elif command["do"] == "hub":
                 result = {"left": findings.left(command["region"])}
                 findings.fail(command["region"], command.get("fail", []))

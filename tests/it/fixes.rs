@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 /// What must become of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Expected {
+pub(crate) enum Expected {
     /// It is fixed and undone.
     Fixed,
     /// Nothing is written: it is as it should be, or a person must look.
@@ -25,7 +25,7 @@ enum Expected {
     FailsOnce,
 }
 
-fn expected(fix: &str, case: &str) -> Expected {
+pub(crate) fn expected(fix: &str, case: &str) -> Expected {
     match (fix, case) {
         // Rules that hold other ports, too, are split by a person.
         ("aws.ec2.no-public-ssh" | "aws.ec2.no-public-rdp", "bad" | "all-traffic") => Expected::Left,
@@ -59,13 +59,13 @@ fn is_lost(fix: &str, case: &str) -> bool {
     }
 }
 
-fn nothing_wrong(cloud: Cloud) {
+pub(crate) fn nothing_wrong(cloud: Cloud) {
     let answer = served(cloud).ask(&json!({ "do": "wrong" }));
     assert_eq!(answer.get("wrong").unwrap_or(&answer), &json!([]));
 }
 
 /// The resource is as it was, but for what is known to be lost.
-fn as_it_was(subject: &Subject, before: &Value, fix: &str, case: &str, story: &str) {
+pub(crate) fn as_it_was(subject: &Subject, before: &Value, fix: &str, case: &str, story: &str) {
     if !is_lost(fix, case) {
         let lines = diff("", before, &subject.state());
         assert!(lines.is_empty(), "{story}: the whole resource is as it was: {lines:#?}");

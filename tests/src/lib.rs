@@ -2,6 +2,7 @@
 //! assessments, the entry points that are fuzzed, and the generated files.
 
 pub mod clouds;
+pub mod executors;
 pub mod filing;
 pub mod functions;
 pub mod fuzz;

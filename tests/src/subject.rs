@@ -70,6 +70,9 @@ pub fn all_clouds(cloud: CloudName, served: &Served) -> Arc<Clouds> {
     })
 }
 
+/// The project of the fake of Google Cloud.
+const PROJECT: &str = "acme-shop";
+
 /// One resource, and its fix.
 pub struct Subject {
     pub served: &'static Served,
@@ -109,17 +112,26 @@ impl Subject {
         }
     }
 
-    /// The engine for it, calling `cloud`.
-    pub fn remedy(&self, cloud: Arc<dyn Cloud>) -> Remedy {
+    /// The account that it is in.
+    pub fn account(&self) -> AccountId {
         let resource = ResourceId::new(&self.resource);
         let target = target_of(&self.fix, &resource).expect("the fix is for this");
         let account = match self.fix.cloud() {
             CloudName::Aws => AccountId::aws("123456789012"),
             CloudName::Azure => AccountId::azure(resource.as_str()),
-            _ => target.part("project").and_then(AccountId::gcp),
+            // The name of a bucket tells no project.
+            _ => AccountId::gcp(target.part("project").unwrap_or(PROJECT)),
         };
-        let at =
-            At { resource, cloud: self.fix.cloud(), account, region: Some(self.region.as_str().into()), via: None };
+        account.expect("an account")
+    }
+
+    /// The engine for it, calling `cloud`.
+    pub fn remedy(&self, cloud: Arc<dyn Cloud>) -> Remedy {
+        let (resource, account) = (ResourceId::new(&self.resource), Some(self.account()));
+        let target = target_of(&self.fix, &resource).expect("the fix is for this");
+        // In Google's names a region is a part of its own.
+        let region = Some(target.part("region").unwrap_or(&self.region).into());
+        let at = At { resource, cloud: self.fix.cloud(), account, region, via: None };
         Remedy::new(Arc::clone(&self.fix), at, &self.params, cloud, self.clock.clone()).expect("the fix is for this")
     }
 

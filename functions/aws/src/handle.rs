@@ -12,7 +12,8 @@ use amend_pipeline::{
     config::Does,
     system::SystemClock,
 };
-use amend_service::{Advanced, Deadline, Hosted, OutOfTime, Service, shell, whole};
+use amend_service::{Advanced, Deadline, Hosted, HostedExecutor, OutOfTime, Service, shell, whole};
+use axum::Router;
 use lambda_http::{Adapter, request::LambdaRequest};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde_json::{Value, json, value::RawValue};
@@ -82,7 +83,7 @@ pub async fn event(hosted: &Hosted, does: &[Does], event: LambdaEvent<Box<RawVal
         return Err(refused());
     }
     match handed {
-        Handed::Request => deadline.within(request(&service, payload.get(), context)).await?,
+        Handed::Request => deadline.within(request(service.router(), payload.get(), context)).await?,
         Handed::Messages(messages) => messages_of_a_queue(&service, &messages, deadline).await,
         Handed::Published(texts) => {
             let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
@@ -97,6 +98,19 @@ pub async fn event(hosted: &Hosted, does: &[Does], event: LambdaEvent<Box<RawVal
             Err(Failed::new("work.unknown", message))
         }
     }
+}
+
+/// Has an executor do what a request to the function's URL wants.
+pub async fn task(executor: &HostedExecutor, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Failed> {
+    let LambdaEvent { payload, context } = event;
+    let deadline = Deadline::after(time_left(&context), &SystemClock);
+    if !matches!(event::told(payload.get()), Handed::Request) {
+        let message = "this function is an executor: it takes tasks at its URL, and nothing else";
+        return Err(Failed::new("functions.does", message));
+    }
+    let router = executor.router(deadline).await;
+    let router = router.map_err(|failed| Failed::new("service.start", failed.to_string()))?;
+    deadline.within(request(router, payload.get(), context)).await?
 }
 
 /// How long Lambda waits. It says when it ends; cargo-lambda's emulator says how long that is.
@@ -137,10 +151,10 @@ async fn messages_of_a_queue(service: &Service, messages: &[Message<'_>], deadli
 }
 
 /// Answers a request to the function's URL.
-async fn request(service: &Service, text: &str, context: Context) -> Result<Value, Failed> {
+async fn request(router: Router, text: &str, context: Context) -> Result<Value, Failed> {
     let unread = |error: serde_json::Error| Failed::new("request.unreadable", error.to_string());
     let payload: LambdaRequest = serde_json::from_str(text).map_err(unread)?;
-    let router = service.router().map_request(|request: lambda_http::Request| {
+    let router = router.map_request(|request: lambda_http::Request| {
         request.map(|body| axum::body::Body::from(body.as_ref().to_vec()))
     });
     // It cannot fail: every error is an answer.

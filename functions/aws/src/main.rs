@@ -8,7 +8,7 @@ mod handle;
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use amend_pipeline::config::{self, Does};
-use amend_service::shell;
+use amend_service::{HostedExecutor, shell};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use tracing::error;
@@ -27,6 +27,9 @@ fn main() -> ExitCode {
 async fn run() -> Result<(), String> {
     config::platform(RUNTIME).ok_or(format!("{RUNTIME} is not set: this is started by AWS Lambda"))?;
     let (hosted, config) = shell::begin()?;
+    if config.executor.is_some() {
+        return execute(hosted.executor()).await;
+    }
     // Lambda gives more of the processor before the first event than after, and ten seconds of it.
     match tokio::time::timeout(WARM, hosted.service(Does::Events)).await {
         Ok(Ok(_)) => {}
@@ -37,6 +40,16 @@ async fn run() -> Result<(), String> {
     let handler = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let (hosted, does) = (Arc::clone(&hosted), Arc::clone(&does));
         async move { handle::event(&hosted, &does, event).await }
+    });
+    lambda_runtime::run(handler).await.map_err(|error| format!("the function stopped: {error}"))
+}
+
+/// Takes the tasks of a hub, at the function's URL, and does nothing else.
+async fn execute(executor: HostedExecutor) -> Result<(), String> {
+    let executor = Arc::new(executor);
+    let handler = service_fn(move |event: LambdaEvent<Box<RawValue>>| {
+        let executor = Arc::clone(&executor);
+        async move { handle::task(&executor, event).await }
     });
     lambda_runtime::run(handler).await.map_err(|error| format!("the function stopped: {error}"))
 }

@@ -25,6 +25,9 @@ fn main() -> ExitCode {
 
 async fn run() -> Result<(), String> {
     let (hosted, config) = shell::begin()?;
+    if config.executor.is_some() {
+        return Err("an executor runs on AWS Lambda, on Cloud Run, or by `amend serve`: take `executor` out".into());
+    }
     let port =
         config::platform(PORT).ok_or(format!("{PORT} is not set: this is started by the Azure Functions host"))?;
     let port: u16 = port.parse().map_err(|_| format!("{PORT} is no port: `{port}`"))?;

@@ -74,6 +74,11 @@ pub enum Command {
         #[command(subcommand)]
         command: Option<StoreCommand>,
     },
+    /// Asks the executors who they are, and whether they could do what they are for.
+    Executor {
+        #[command(subcommand)]
+        command: Option<ExecutorCommand>,
+    },
     /// Does what is due now, and ends: for a timer. Fixes go as far as `remediate.most` lets them; tickets and mails are
     /// told and sent.
     Sweep,
@@ -604,6 +609,17 @@ pub enum StoreCommand {
     Key,
     /// Seals every remediation with the first of `store.keys`, so that others are not needed any more.
     Seal,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ExecutorCommand {
+    /// Prints new keys for a hub and an executor.
+    Key,
+    /// Says of each fix on whose word a policy lets it be done.
+    Policy {
+        /// The policy; that of this executor, if absent.
+        file: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -95,9 +95,9 @@ pub fn catalogue(config: &Config, output: Output) -> Result<Arc<Catalogue>, Fail
     Ok(Arc::clone(READ.get_or_init(|| read)))
 }
 
-/// The clouds, as configured. Says so where they are not those that they seem to be.
-pub fn clouds(config: &Config, output: Output) -> Arc<dyn Cloud> {
-    parts::clouds(config, &output)
+/// The clouds, as configured, some accounts through executors. Says so where they are not those that they seem to be.
+pub fn clouds(config: &Config, output: Output) -> Result<Arc<dyn Cloud>, Failure> {
+    Ok(parts::reached(config, parts::clouds(config, &output))?)
 }
 
 /// The same, each of them by itself.
@@ -162,7 +162,7 @@ pub fn now() -> jiff::Timestamp {
 /// What plans and fixes, as configured.
 pub async fn fixer(config: &Config, output: Output) -> Result<Fixer, Failure> {
     let store = Arc::new(store(config).await?);
-    Ok(parts::fixer(config, store, clouds(config, output), catalogue(config, output)?))
+    Ok(parts::fixer(config, store, clouds(config, output)?, catalogue(config, output)?))
 }
 
 /// What decides, as configured.

@@ -13,6 +13,7 @@ pub mod governance;
 pub mod mistakes;
 pub mod owners_file;
 pub mod permissions;
+pub mod policy_file;
 pub mod rule_file;
 pub mod rule_test;
 pub mod script;

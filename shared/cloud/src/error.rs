@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 
 use amend_models::Wrong;
+use serde::{Deserialize, Serialize};
 
 /// Why a call failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
+#[serde(tag = "because", rename_all = "kebab-case")]
 pub enum CallError {
     /// The arguments do not fit the API's description: nothing was sent.
     #[error("`{call}` was not sent: {}", first(wrong))]
@@ -47,6 +49,28 @@ pub enum CallError {
         /// Whether it certainly never arrived.
         unsent: bool,
     },
+    /// The executor of the account does not do it: nothing was sent.
+    #[error("`{call}` was not sent: the executor `{by}` declines: {why}")]
+    Declined {
+        /// The call.
+        call: String,
+        /// The executor.
+        by: String,
+        /// Why.
+        why: String,
+        /// Whether waiting may help.
+        may_pass: bool,
+    },
+    /// The executor of the account finds another resource than the plan was made for: nothing was sent.
+    #[error("`{call}` was not sent: the executor `{by}` finds that {why}")]
+    Changed {
+        /// The call.
+        call: String,
+        /// The executor.
+        by: String,
+        /// What it finds.
+        why: String,
+    },
     /// The answer cannot be read.
     #[error("the answer to `{call}` cannot be read: {reason}")]
     Unreadable {
@@ -71,7 +95,11 @@ impl CallError {
     #[must_use]
     pub fn effect(&self) -> Effect {
         match self {
-            Self::Args { .. } | Self::NotReached { .. } | Self::NoAnswer { unsent: true, .. } => Effect::None,
+            Self::Args { .. }
+            | Self::NotReached { .. }
+            | Self::NoAnswer { unsent: true, .. }
+            | Self::Declined { .. }
+            | Self::Changed { .. } => Effect::None,
             Self::Refused { status, .. } if (400..500).contains(status) => Effect::None,
             Self::Refused { .. } | Self::NoAnswer { .. } | Self::Unreadable { .. } => Effect::Unknown,
         }
@@ -88,6 +116,8 @@ impl CallError {
             Self::Args { call, .. }
             | Self::NotReached { call, .. }
             | Self::Refused { call, .. }
+            | Self::Declined { call, .. }
+            | Self::Changed { call, .. }
             | Self::NoAnswer { call, .. }
             | Self::Unreadable { call, .. } => call.clone(),
         };
@@ -119,7 +149,8 @@ impl CallError {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Refused { status, .. } => !self.is_denied() && (!(400..500).contains(status) || *status == 429),
-            Self::Args { .. } => false,
+            Self::Args { .. } | Self::Changed { .. } => false,
+            Self::Declined { may_pass, .. } => *may_pass,
             _ => true,
         }
     }
@@ -131,6 +162,8 @@ impl CallError {
             Self::Args { .. } => "cloud.args",
             Self::NotReached { .. } => "cloud.not-reached",
             Self::Refused { .. } => "cloud.refused",
+            Self::Declined { .. } => "executor.declined",
+            Self::Changed { .. } => "executor.changed",
             Self::NoAnswer { .. } => "cloud.no-answer",
             Self::Unreadable { .. } => "cloud.unreadable",
         }

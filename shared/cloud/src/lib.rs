@@ -16,9 +16,13 @@ pub mod graph;
 pub mod last_write;
 pub mod let_be;
 pub mod marks;
+pub mod remote;
 mod rest;
 
-use amend_domain::{AccountId, Cloud as CloudName};
+use amend_domain::{
+    AccountId, Cloud as CloudName,
+    task::{Order, Step},
+};
 use amend_models::{Call, Texts};
 use async_trait::async_trait;
 use serde_json::Value;
@@ -48,6 +52,25 @@ pub trait Cloud: Send + Sync {
     /// When `args` do not fit, nobody may make the call, or the cloud did not do it.
     /// [`CallError::effect`] tells what is known about what it did.
     async fn call(&self, place: &Place, call: &Call, args: &Value) -> Result<Value, CallError>;
+
+    /// Makes a call that writes: one step of what a remediation is to do. Whoever does it elsewhere is told what for.
+    ///
+    /// # Errors
+    /// As for [`Self::call`].
+    async fn write(&self, place: &Place, call: &Call, order: &Order, step: &Step) -> Result<Value, CallError> {
+        let _ = order;
+        self.call(place, call, &step.call.with).await
+    }
+
+    /// Has whoever will write look whether the resource is as the plan says, and say so in a way that they know again.
+    /// Nothing, where writing needs nobody else.
+    ///
+    /// # Errors
+    /// When it is not, or they would not do it.
+    async fn attest(&self, place: &Place, order: &Order) -> Result<Option<Box<str>>, CallError> {
+        let _ = (place, order);
+        Ok(None)
+    }
 }
 
 /// All clouds, as configured.

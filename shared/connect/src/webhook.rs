@@ -2,9 +2,8 @@
 //! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
 
 use amend_domain::ticket::{Change, Draft, Entry, Ticket};
+use amend_http::signed::{NoKey, Signer};
 use async_trait::async_trait;
-use aws_lc_rs::hmac;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -15,14 +14,14 @@ use crate::{Check, Secret, Tracker, TrackerError, service::Service};
 pub struct Settings {
     /// The whole address.
     pub url: String,
-    /// The key, as it is written by that standard: `whsec_` and base64.
+    /// The key, as it is written by that standard: `whsec_…`, or `whsk_…`.
     pub secret: Secret,
 }
 
 /// A system that is told.
 pub struct Webhook {
     service: Service,
-    key: hmac::Key,
+    signer: Signer,
 }
 
 impl Webhook {
@@ -31,38 +30,27 @@ impl Webhook {
     /// # Errors
     /// When its address or its key cannot be used.
     pub fn new(name: &str, settings: &Settings) -> Result<Self, String> {
-        let key = key(&settings.secret)?;
+        let signer = signer(&settings.secret).map_err(|error| error.to_string())?;
         let headers = vec![("user-agent".into(), "amend".into())];
-        Ok(Self { service: Service::new(name, &settings.url, headers)?.at_secret_address(), key })
+        Ok(Self { service: Service::new(name, &settings.url, headers)?.at_secret_address(), signer })
     }
 
     /// Tells of something that has a name, and returns what is said to that.
     async fn tell(&self, id: &str, kind: &str, data: Value, now: Timestamp) -> Result<Value, TrackerError> {
         let body = json!({ "type": kind, "timestamp": now.to_string(), "data": data }).to_string();
-        let second = now.as_second();
-        let signed = hmac::sign(&self.key, format!("{id}.{second}.{body}").as_bytes());
-        let headers = vec![
-            ("content-type".into(), "application/json".into()),
-            ("webhook-id".into(), id.to_owned()),
-            ("webhook-timestamp".into(), second.to_string()),
-            ("webhook-signature".into(), format!("v1,{}", STANDARD.encode(signed.as_ref()))),
-        ];
+        let mut headers = self.signer.headers(id, now, body.as_bytes());
+        headers.push(("content-type".into(), "application/json".into()));
         let answer = self.service.send_bytes("POST", "", headers, body.into_bytes()).await?;
         answer.map(|reply| reply.body).ok_or_else(|| self.service.denied("it is not there"))
     }
 }
 
-/// Reads a key.
+/// What signs with a key.
 ///
 /// # Errors
-/// When it is none, or shorter than 24 bytes.
-pub fn key(secret: &Secret) -> Result<hmac::Key, String> {
-    let encoded = secret.reveal().strip_prefix("whsec_").unwrap_or_else(|| secret.reveal());
-    let bytes = STANDARD.decode(encoded).map_err(|_| "the secret is not `whsec_` and base64".to_owned())?;
-    if bytes.len() < 24 {
-        return Err("the secret is shorter than 24 bytes".to_owned());
-    }
-    Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+/// When it is none.
+pub fn signer(secret: &Secret) -> Result<Signer, NoKey> {
+    Signer::read(secret.reveal())
 }
 
 #[async_trait]

@@ -104,7 +104,7 @@ pub enum Cost {
 }
 
 /// Whether a fix can be undone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reversible {
     /// Wholly.

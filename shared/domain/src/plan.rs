@@ -233,6 +233,9 @@ pub struct Remediation {
     /// Whether it failed, and is being undone for that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub failing: bool,
+    /// What the executor said that looked before it began, where one does it: it undoes nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attest: Option<Box<str>>,
     /// The calls that undo it, once undoing has begun.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub back: Vec<PlannedCall>,

@@ -4,6 +4,8 @@
 //! Nothing else in the workspace builds an HTTP client (`clippy.toml` holds that). It does not repeat
 //! requests: who calls knows whether that is safe.
 
+pub mod signed;
+
 use std::{fmt, time::Duration};
 
 /// A client that talks to the hosts it was made for, and to no others.

@@ -4,12 +4,13 @@
 use std::fmt::Write as _;
 
 use amend_domain::settings::nearest;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::shape::{Kind, Member, ShapeRef, Shapes};
 
 /// One thing that is wrong with the arguments of a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wrong {
     /// Where: `PublicAccessBlockConfiguration.BlockPublicAcls`, `IpPermissions[0].FromPort`.
     pub path: String,

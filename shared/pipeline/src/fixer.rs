@@ -7,7 +7,7 @@ use amend_catalog::{Catalogue, fix_file::FixFile};
 use amend_cloud::{Cloud, CloudFacts, FactSource};
 use amend_domain::{
     AccountId, Problem, RecommendationKey, ResourceId, Setting,
-    fix::Ceiling,
+    fix::{Ceiling, Fix},
     guard::About,
     plan::{At, Plan, Remediation, State},
     ports::{Clock, Ids},
@@ -172,50 +172,7 @@ impl Fixer {
     /// # Errors
     /// When the fix is not for such a resource.
     pub fn at(&self, file: &FixFile, place: &Where) -> Result<At, RemedyError> {
-        let resource = ResourceId::new(&place.resource);
-        let target = match file.fix.assessed(&resource) {
-            Some(target) => target,
-            None => target_of(&file.fix, &resource)?,
-        };
-        let cloud = file.fix.cloud();
-        let fails = |message: String, hint: &'static str| RemedyError::Place { message, hint };
-        // What is said may add to what the name tells, and not contradict it.
-        let settle = |what: &str, told: Option<&str>, said: Option<&str>| match (told, said) {
-            (Some(told), Some(said)) if !told.eq_ignore_ascii_case(said) => Err(fails(
-                format!("`{resource}` is in {what} {told}, not {said}"),
-                "leave it out, or name the other resource",
-            )),
-            (told, said) => Ok(told.or(said).map(ToOwned::to_owned)),
-        };
-        let word = cloud.account_word();
-        let account = match cloud {
-            amend_domain::Cloud::Aws => {
-                let number = settle(word, target.part("account"), place.account.as_deref())?;
-                let number = number.ok_or_else(|| {
-                    fails(format!("the account of `{resource}` is not known"), "say it with `--account`")
-                })?;
-                let account = AccountId::aws(&number);
-                Some(account.ok_or_else(|| fails(format!("`{number}` is no AWS account"), "it has twelve digits"))?)
-            }
-            amend_domain::Cloud::Azure => {
-                let native = AccountId::azure(resource.as_str());
-                settle(word, native.as_ref().map(AccountId::native), place.account.as_deref())?;
-                native
-            }
-            _ => settle(word, target.part("project"), place.account.as_deref())?.as_deref().and_then(AccountId::gcp),
-        };
-        let region =
-            settle("region", target.part("region"), place.region.as_deref())?.map(|region| region.to_ascii_lowercase());
-        if let Some(region) = &region
-            && !region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        {
-            return Err(fails(format!("`{region}` is no region"), "such as `eu-west-1`"));
-        }
-        if cloud == amend_domain::Cloud::Aws && region.is_none() {
-            return Err(fails(format!("the region of `{resource}` is not known"), "say it with `--region`"));
-        }
-        let region = region.map(Into::into);
-        Ok(At { resource, cloud, account, region, via: None })
+        at(&file.fix, place)
     }
 
     /// The plan of a fix for a resource, or for the one that it leads to.
@@ -507,4 +464,54 @@ impl Fixer {
         }
         Ok(self.remedy(file, r.plan.at.clone(), &r.plan.params)?)
     }
+}
+
+/// Where a resource is: what its name tells, and what was said.
+///
+/// # Errors
+/// When the fix is not for such a resource, or what is said contradicts its name.
+pub(crate) fn at(fix: &Fix, place: &Where) -> Result<At, RemedyError> {
+    let resource = ResourceId::new(&place.resource);
+    let target = match fix.assessed(&resource) {
+        Some(target) => target,
+        None => target_of(fix, &resource)?,
+    };
+    let cloud = fix.cloud();
+    let fails = |message: String, hint: &'static str| RemedyError::Place { message, hint };
+    // What is said may add to what the name tells, and not contradict it.
+    let settle = |what: &str, told: Option<&str>, said: Option<&str>| match (told, said) {
+        (Some(told), Some(said)) if !told.eq_ignore_ascii_case(said) => Err(fails(
+            format!("`{resource}` is in {what} {told}, not {said}"),
+            "leave it out, or name the other resource",
+        )),
+        (told, said) => Ok(told.or(said).map(ToOwned::to_owned)),
+    };
+    let word = cloud.account_word();
+    let account = match cloud {
+        amend_domain::Cloud::Aws => {
+            let number = settle(word, target.part("account"), place.account.as_deref())?;
+            let number = number
+                .ok_or_else(|| fails(format!("the account of `{resource}` is not known"), "say it with `--account`"))?;
+            let account = AccountId::aws(&number);
+            Some(account.ok_or_else(|| fails(format!("`{number}` is no AWS account"), "it has twelve digits"))?)
+        }
+        amend_domain::Cloud::Azure => {
+            let native = AccountId::azure(resource.as_str());
+            settle(word, native.as_ref().map(AccountId::native), place.account.as_deref())?;
+            native
+        }
+        _ => settle(word, target.part("project"), place.account.as_deref())?.as_deref().and_then(AccountId::gcp),
+    };
+    let region =
+        settle("region", target.part("region"), place.region.as_deref())?.map(|region| region.to_ascii_lowercase());
+    if let Some(region) = &region
+        && !region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    {
+        return Err(fails(format!("`{region}` is no region"), "such as `eu-west-1`"));
+    }
+    if cloud == amend_domain::Cloud::Aws && region.is_none() {
+        return Err(fails(format!("the region of `{resource}` is not known"), "say it with `--region`"));
+    }
+    let region = region.map(Into::into);
+    Ok(At { resource, cloud, account, region, via: None })
 }

@@ -19,6 +19,7 @@ mod caught;
 pub mod config;
 pub mod dates;
 pub mod decider;
+pub mod executor;
 pub mod exempt;
 pub mod explain;
 pub mod fixer;

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tracing::{error, info};
 
-use crate::{Service, SetupError, Tell as _, ToLog, files, parts};
+use crate::{HostedExecutor, Service, SetupError, Tell as _, ToLog, files, parts};
 
 /// How much longer than it should a service is used that cannot be made anew: a mistake in a file must not stop
 /// everything at once, and what was taken back must not hold for ever.
@@ -62,9 +62,15 @@ impl Hosted {
         files::config(self.file.as_deref(), &ToLog)
     }
 
+    /// What it is where it is an executor.
+    #[must_use]
+    pub fn executor(&self) -> HostedExecutor {
+        HostedExecutor::new(self.file.clone())
+    }
+
     /// Says what is odd about how it is set up.
     pub fn warn(&self, config: &Config) {
-        if self.file.is_none() && config.rules.is_empty() {
+        if self.file.is_none() && config.rules.is_empty() && config.executor.is_none() {
             ToLog.warn("there is no amend.yaml here, and AMEND__RULES names no rules: the starter rules decide");
         }
         if config.callers.names().next().is_some() && !config.functions.does.contains(&Does::Requests) {

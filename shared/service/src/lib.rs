@@ -7,6 +7,7 @@
 
 pub mod deadline;
 pub mod error;
+pub mod executor;
 pub mod files;
 pub mod hosted;
 pub mod log;
@@ -22,6 +23,7 @@ use amend_catalog::{
 
 pub use deadline::{Deadline, OutOfTime};
 pub use error::{SetupError, causes, whole};
+pub use executor::HostedExecutor;
 pub use hosted::Hosted;
 pub use service::{Advanced, Service, Swept};
 

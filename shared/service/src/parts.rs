@@ -6,7 +6,13 @@ use std::{
 };
 
 use amend_catalog::{Catalogue, SourceText, facts_file::FactsFile};
-use amend_cloud::{Cloud, CloudFacts, Clouds, aws::Aws, azure::Azure, gcp::Gcp};
+use amend_cloud::{
+    Cloud, CloudFacts, Clouds,
+    aws::Aws,
+    azure::Azure,
+    gcp::Gcp,
+    remote::{ExecutorAt, Executors, Remote},
+};
 use amend_connect::{Channel, GitHub, Jira, Local, Mailer, ServiceNow, Tracker, Webhook, local};
 use amend_domain::{RuleSet, notice::Whom, ports::Clock as _, work::Stop};
 use amend_pipeline::{
@@ -43,6 +49,28 @@ pub fn clouds(config: &Config, tell: &dyn Tell) -> Arc<Clouds> {
         azure: Azure::new(config.azure.clone()),
         gcp: Gcp::new(config.gcp.clone()),
     })
+}
+
+/// The clouds, as this hub reaches them: some accounts through executors.
+///
+/// # Errors
+/// When an executor cannot be used as it is configured.
+pub fn reached(config: &Config, clouds: Arc<dyn Cloud>) -> Result<Arc<dyn Cloud>, SetupError> {
+    let remotes = remotes(config)?;
+    Ok(if remotes.is_empty() { clouds } else { Arc::new(Executors::new(clouds, remotes)) })
+}
+
+/// The executors of this hub.
+///
+/// # Errors
+/// When one cannot be used as it is configured.
+pub fn remotes(config: &Config) -> Result<Vec<Remote>, SetupError> {
+    let Some(signer) = &config.hub.key else { return Ok(Vec::new()) };
+    let remote = |at: &ExecutorAt| {
+        let made = Remote::new(at.clone(), signer.clone(), Arc::new(SystemClock), Arc::new(UlidIds::default()));
+        made.map_err(|why| SetupError::new(format!("the executor `{}` cannot be used: {why}", at.name), None, None))
+    };
+    config.hub.executors.iter().map(remote).collect()
 }
 
 /// The store.

@@ -136,7 +136,7 @@ impl Service {
         let decider = parts::decider(&config, read.rules().to_vec(), facts, Arc::clone(&catalogue), tell)?;
         parts::warn_of_unheard(decider.rules(), &config, tell);
         let all: Arc<Clouds> = parts::clouds(&config, tell);
-        let clouds: Arc<dyn Cloud> = Arc::clone(&all) as Arc<dyn Cloud>;
+        let clouds: Arc<dyn Cloud> = parts::reached(&config, Arc::clone(&all) as Arc<dyn Cloud>)?;
         let pipeline = parts::pipeline(decider, Arc::clone(&store)).await?;
         let pipeline = match parts::lookup(&config, &clouds) {
             Some(lookup) => pipeline.with_lookup(lookup),

@@ -8,6 +8,7 @@ pub mod api;
 mod callers;
 pub mod events;
 pub mod oidc;
+pub mod tasks;
 
 use std::{net::IpAddr, sync::Arc};
 

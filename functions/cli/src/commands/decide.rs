@@ -30,7 +30,7 @@ pub async fn run(file: &Path, config: &Config, output: Output) -> Result<Exit, F
         )
     })?;
     let now = decider.now();
-    let lookup = amend_service::parts::lookup(config, &setup::clouds(config, output));
+    let lookup = amend_service::parts::lookup(config, &setup::clouds(config, output)?);
     let (mut assessments, mut aside, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
     for item in items {
         match item {

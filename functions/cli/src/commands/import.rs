@@ -27,7 +27,7 @@ pub async fn run(arguments: &args::Import, config: &Config, output: Output) -> R
 }
 
 async fn saved(file: &Path, config: &Config, output: Output) -> Result<Exit, Failure> {
-    let pipeline = setup::pipeline_with(config, &setup::clouds(config, output), output).await?;
+    let pipeline = setup::pipeline_with(config, &setup::clouds(config, output)?, output).await?;
     let body = setup::read_bytes(file)?;
     let bar = bar("importing {bar:30} {pos}/{len} ({eta})", output);
     let imported = pipeline
@@ -53,7 +53,7 @@ async fn saved(file: &Path, config: &Config, output: Output) -> Result<Exit, Fai
 
 async fn live(arguments: &args::Import, config: &Config, output: Output) -> Result<Exit, Failure> {
     let scopes = arguments.scope.iter().map(|text| scope(text)).collect::<Result<Vec<_>, _>>()?;
-    let cloud = setup::clouds(config, output);
+    let cloud = setup::clouds(config, output)?;
     let pipeline = setup::pipeline_with(config, &cloud, output).await?;
     let bar = bar("importing {bar:30} {pos}/{len} subscriptions, {msg} ({eta})", output);
     bar.set_message("asking Azure which");

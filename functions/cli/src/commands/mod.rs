@@ -11,6 +11,7 @@ mod date;
 mod decide;
 mod demo;
 mod digest;
+mod executor;
 mod exempt;
 mod explain;
 mod fix;
@@ -32,7 +33,7 @@ mod unreadable;
 mod work;
 
 use crate::{
-    args::{Arguments, Command, StoreCommand},
+    args::{Arguments, Command, ExecutorCommand, StoreCommand},
     failure::{Exit, Failure},
     output::Output,
     setup,
@@ -47,6 +48,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
         Command::Config(command) => config::run(&command, path, output),
         Command::Rules(command) => rules::run(command, path, output).await,
         Command::Store { command: Some(StoreCommand::Key) } => store::key(output),
+        Command::Executor { command: Some(ExecutorCommand::Key) } => executor::key(output),
         Command::Token { name } => exempt::token(&name, output),
         Command::Demo(demo) => demo::run(&demo, output).await,
         Command::Catalog(command) => catalog::run(command, path, output).await,
@@ -73,6 +75,7 @@ pub async fn run(arguments: Arguments, output: &Output) -> Result<Exit, Failure>
                 Command::Notices { out } => notices::run(out.as_deref(), &config, output).await,
                 Command::Connect { command } => connect::run(command, &config, output).await,
                 Command::Sync { command } => sync::run(command, &config, output).await,
+                Command::Executor { command } => executor::run(command.as_ref(), &config, output).await,
                 Command::Sweep => work::sweep(&config, output).await,
                 Command::Tickets { command, all, limit } => tickets::run(command, all, limit, &config, output).await,
                 Command::Work { command } => work::run(command, &config, output).await,

@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use amend_pipeline::{
-    Config, Pipeline, PipelineError, accept::Retried, fixer::Fixer, notices::Herald, sync::Syncer, tickets::Desk,
+    Config, Pipeline, PipelineError, accept::Retried, config::executors::ExecutorIs, fixer::Fixer, notices::Herald,
+    sync::Syncer, tickets::Desk,
 };
 use amend_service::{Service, stop};
 use amend_web::App;
@@ -23,6 +24,9 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
         config.listen = format!("127.0.0.1:{port}");
     }
     let listener = listen(&config.listen).await?;
+    if let Some(is) = config.executor.clone() {
+        return execute(listener, &config, is, output).await;
+    }
     let service = Arc::new(Service::start(config, &output).await?);
     let pipeline = Arc::clone(service.pipeline());
     output.note(&format!("amend listens on http://{}", address(&listener)?));
@@ -50,6 +54,16 @@ pub async fn run(serve: &Serve, mut config: Config, output: Output) -> Result<Ex
     let _ = end.send(true);
     while workers.join_next().await.is_some() {}
     served.map(|()| Exit::Ok)
+}
+
+/// Takes the tasks of a hub, and does nothing else.
+async fn execute(listener: TcpListener, config: &Config, is: ExecutorIs, output: Output) -> Result<Exit, Failure> {
+    let name = is.name.clone();
+    let door = amend_service::executor::door(config, is, Arc::default())?;
+    output.note(&format!("the executor {name} listens on http://{}", address(&listener)?));
+    let app = amend_web::tasks::router(Arc::new(door), None);
+    let served = axum::serve(listener, app).with_graceful_shutdown(stop::asked()).await;
+    served.map(|()| Exit::Ok).map_err(|error| Failure::new("the executor stopped", Some(Box::new(error)), None))
 }
 
 /// How many pieces of work are done at once.

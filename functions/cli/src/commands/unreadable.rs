@@ -12,7 +12,7 @@ use crate::{
 
 /// Runs the command.
 pub async fn run(command: UnreadableCommand, config: &Config, output: Output) -> Result<Exit, Failure> {
-    let pipeline = setup::pipeline_with(config, &setup::clouds(config, output), output).await?;
+    let pipeline = setup::pipeline_with(config, &setup::clouds(config, output)?, output).await?;
     match command {
         UnreadableCommand::List { all } => list(&pipeline.store().parked(all, 10_000).await?, output),
         UnreadableCommand::Show { id } => show(&pipeline.unreadable(&id).await?, output),

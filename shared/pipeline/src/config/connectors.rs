@@ -145,7 +145,7 @@ fn webhook_of(reader: &mut Reader, path: &str) -> Option<webhook::Settings> {
     let url = address(reader, path, None);
     let name = format!("{path}.secret");
     let secret = secret(reader, path, "secret").filter(|secret| {
-        let key = webhook::key(secret);
+        let key = webhook::signer(secret).map_err(|error| error.to_string());
         if let Err(why) = &key {
             reader.wrong_at(&name, why, "write it as `whsec_` and base64 of 24 bytes or more");
         }

@@ -115,6 +115,49 @@ static FUNCTIONS: Shape = Shape {
     ],
 };
 
+static EXECUTOR_AT: Shape = Shape {
+    name: "an executor of the hub",
+    fields: &[
+        must("name", Kind::Text, "What it calls itself: tasks are addressed to it by that."),
+        must("url", Kind::Text, "Its address: `https://HOST`."),
+        must(
+            "accounts",
+            TEXTS,
+            "The accounts that are reached through it, and in no other way: `aws:111122223333`, `gcp:projects/NAME`.",
+        ),
+    ],
+};
+
+static HUB: Shape = Shape {
+    name: "the hub",
+    fields: &[
+        may("key", Kind::Text, "The secret key that tasks are signed with: `whsk_…`; best as AMEND__HUB__KEY."),
+        may(
+            "executors",
+            Kind::List(&Kind::Map(&EXECUTOR_AT)),
+            "Who makes the calls in accounts that the hub has no rights in.",
+        ),
+    ],
+};
+
+static EXECUTOR: Shape = Shape {
+    name: "this executor",
+    fields: &[
+        may("name", Kind::Text, "What the hub calls it."),
+        may("hubs", TEXTS, "The keys of the hub whose tasks it takes: `whpk_…`; several, while one replaces another."),
+        may(
+            "policy",
+            Kind::Text,
+            "The file that says what may be done, relative to amend.yaml. It is read for every task.",
+        ),
+        may(
+            "keys",
+            TEXTS,
+            "Keys that it knows its own word by, as `amend executor key` makes them: the first signs, all are known. Best as AMEND__EXECUTOR__KEYS.",
+        ),
+    ],
+};
+
 static FIXES: Shape = Shape {
     name: "fixes",
     fields: &[
@@ -534,6 +577,12 @@ pub(super) static FILE: Shape = Shape {
         may("guards", Kind::Map(&GUARDS), "What keeps a remediation from doing harm."),
         may("remediate", Kind::Map(&REMEDIATE), "What is done by itself."),
         may("functions", Kind::Map(&FUNCTIONS), "How Amend runs as a function app."),
+        may("hub", Kind::Map(&HUB), "Executors, for accounts that this Amend has no rights in."),
+        may(
+            "executor",
+            Kind::Map(&EXECUTOR),
+            "What this executor is. Where it is there, a function app takes tasks of a hub, and does nothing else.",
+        ),
         may("fixes", Kind::Map(&FIXES), "Fixes beside those that ship with Amend."),
         may("clouds", Kind::Map(&CLOUDS), "How the clouds are reached."),
         may("connect", Kind::Table(&Kind::Map(&CONNECTOR)), "Trackers of other makers, each by a name of its own."),
@@ -573,6 +622,11 @@ pub(super) const DEFAULTS: &[(&str, &str)] = &[
     ("functions.does", "events, requests, work"),
     ("functions.push.audience", "(none)"),
     ("functions.push.accounts", "(none)"),
+    ("hub.key", "(none)"),
+    ("executor.name", "(none)"),
+    ("executor.hubs", "(none)"),
+    ("executor.policy", "(none)"),
+    ("executor.keys", "(none)"),
     ("remediate.most", "off"),
     ("guards.settle", "30m"),
     ("guards.undone", "30d"),

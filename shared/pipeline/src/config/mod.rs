@@ -3,6 +3,7 @@
 //! Every option has a safe default. The only file that reads the environment.
 
 pub mod connectors;
+pub mod executors;
 mod members;
 pub mod notices;
 mod reader;
@@ -21,7 +22,11 @@ use amend_store::{Keys, Place, Server};
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 use serde::Serialize;
 
-use self::{connectors::Connector, reader::Reader};
+use self::{
+    connectors::Connector,
+    executors::{ExecutorIs, Hub},
+    reader::Reader,
+};
 use crate::{
     PipelineError,
     callers::{Callers, Scope},
@@ -105,6 +110,10 @@ pub struct Config {
     pub systems: Systems,
     /// How it runs as a function app.
     pub functions: Functions,
+    /// The executors of this hub.
+    pub hub: Hub,
+    /// What this is, where it is an executor.
+    pub executor: Option<ExecutorIs>,
     /// Each option, with its value and where that comes from.
     pub options: Vec<ConfigOption>,
 }
@@ -234,6 +243,8 @@ pub fn load(
     (config.routes, config.tickets) = connectors::routes(&mut reader, &config.connectors);
     config.systems = systems(&mut reader);
     config.functions = functions(&mut reader);
+    config.hub = executors::hub(&mut reader);
+    config.executor = executors::executor(&mut reader, folder);
     config.systems.mails = config.mail.is_some() && config.notices.digest.is_some();
     config.store = store(&mut reader, folder);
     config.store_keys = keys(&mut reader);
@@ -302,6 +313,8 @@ impl Config {
             tickets: Budget::default(),
             systems: Systems::default(),
             functions: Functions::default(),
+            hub: Hub::default(),
+            executor: None,
             options: Vec::new(),
         }
     }

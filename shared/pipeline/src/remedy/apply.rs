@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use amend_cloud::Effect;
+use amend_cloud::{CallError, Effect};
 use amend_domain::{
     digest,
     plan::{Asked, Change, Made, MadeOutcome, Plan, PlannedCall, Remediation, Standing, State, Verdict},
     rule::Mode,
+    task::{Order, Step},
 };
 use amend_models::Call;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use super::{
     Journal, Next, Observed, Remedy, RemedyError,
@@ -25,7 +26,7 @@ const LONGEST_CALL: Duration = Duration::from_secs(120);
 /// So long before its lease ends nobody waits for a call any more.
 const SPARE: SignedDuration = SignedDuration::from_secs(10);
 /// No call is begun with less than this left until the deadline.
-const MARGIN: Duration = Duration::from_secs(10);
+pub(super) const MARGIN: Duration = Duration::from_secs(10);
 
 impl Remedy {
     /// A remediation that does what `plan` says. Nothing is written yet.
@@ -65,6 +66,7 @@ impl Remedy {
             due: None,
             until,
             failing: false,
+            attest: None,
             back: Vec::new(),
             why: None,
             found: Map::new(),
@@ -141,17 +143,36 @@ impl Remedy {
         let fresh = self.plan_for(&observed)?;
         // INVARIANT: what is written is what was planned, to a resource that is as it was planned for.
         if fresh.digest == r.plan.digest {
-            r.state = State::Applying;
+            self.have_it_attested(r).await?;
         } else {
             r.state = State::Superseded;
             r.why = Some(match fresh.verdict {
                 Verdict::Compliant => "the resource is as it should be by now".to_owned(),
                 Verdict::Refused { why } => why,
-                Verdict::Write => "the resource, or the fix, changed since this was planned; plan again".to_owned(),
+                Verdict::Write => CHANGED.to_owned(),
             });
         }
         let _: Kept = self.keep(r, journal).await?;
         Ok(None)
+    }
+
+    /// Where somebody else writes, they look for themselves before it begins, and what they say is kept: they undo
+    /// nothing else.
+    async fn have_it_attested(&self, r: &mut Remediation) -> Result<(), RemedyError> {
+        (r.state, r.why) = match self.cloud.attest(&self.place(Some(r), 0), &Order::of(r)).await {
+            Ok(attest) => {
+                r.attest = attest;
+                (State::Applying, None)
+            }
+            Err(CallError::Changed { .. }) => (State::Superseded, Some(CHANGED.to_owned())),
+            Err(error) if error.may_pass() => {
+                let (fix, resource) = (self.fix.id.to_string(), self.at.resource.to_string());
+                return Err(RemedyError::NotAttested { fix, resource, source: Box::new(error) });
+            }
+            Err(error @ CallError::Declined { .. }) => (State::Blocked, Some(error.to_string())),
+            Err(error) => (State::Failed, Some(error.to_string())),
+        };
+        Ok(())
     }
 
     async fn next_call(
@@ -207,7 +228,8 @@ impl Remedy {
         });
         r.until = Some(later(now, self.fix.verify_within));
         let kept = self.keep(r, journal).await?;
-        let outcome = self.write(kept, r, &call, &planned.with, index).await;
+        let step = Step { call: planned.clone(), index, undo, attest: r.attest.clone() };
+        let outcome = self.write(kept, r, &call, &step).await;
         // Where nobody knows, only reading tells, and not at once.
         let look = match outcome {
             Ok(outcome) => {
@@ -240,14 +262,7 @@ impl Remedy {
     /// what was there before.
     ///
     /// Where nobody knows whether it was done, that is the error.
-    async fn write(
-        &self,
-        _: Kept,
-        r: &Remediation,
-        call: &Call,
-        with: &Value,
-        index: usize,
-    ) -> Result<MadeOutcome, Unknown> {
+    async fn write(&self, _: Kept, r: &Remediation, call: &Call, step: &Step) -> Result<MadeOutcome, Unknown> {
         let unknown = |why: String| Unknown { why, throttled: false };
         // INVARIANT: a call ends before the lease does, or nobody waits for it any more; whoever slept or
         // waited for the store meanwhile sends nothing.
@@ -256,8 +271,9 @@ impl Remedy {
             return Err(unknown(format!("`{}` was not sent: keeping its record took too long", call.name())));
         };
         let longest = LONGEST_CALL.min(left);
-        let place = self.place(Some(r), index);
-        let Ok(answer) = tokio::time::timeout(longest, self.cloud.call(&place, call, with)).await else {
+        let place = self.place(Some(r), step.index);
+        let order = Order::of(r);
+        let Ok(answer) = tokio::time::timeout(longest, self.cloud.write(&place, call, &order, step)).await else {
             return Err(unknown(format!("`{}` gave no answer within {} s", call.name(), longest.as_secs())));
         };
         match answer {
@@ -410,6 +426,9 @@ impl Remedy {
         RemedyError::State { id: r.id.to_string(), state: r.state.as_str(), message }
     }
 }
+
+/// Why a plan is not done.
+const CHANGED: &str = "the resource, or the fix, changed since this was planned; plan again";
 
 /// Why a call is not known to have been done.
 struct Unknown {

@@ -9,6 +9,7 @@
 //! A failed or undefined expression means: do not write.
 
 mod apply;
+mod execute;
 mod journal;
 mod locate;
 mod observe;
@@ -33,6 +34,8 @@ use amend_store::StoreError;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+pub use execute::NotDue;
+pub(crate) use execute::in_time;
 pub use journal::{FirstRecord, Journal, LEASE, Memory, StoreJournal};
 pub use locate::locate;
 pub use observe::Observed;
@@ -113,6 +116,16 @@ pub enum RemedyError {
         /// Why.
         source: Box<CallError>,
     },
+    /// The executor of the account does not say that the resource is as planned.
+    #[error("`{fix}` is not begun on `{resource}`")]
+    NotAttested {
+        /// The fix.
+        fix: String,
+        /// The resource.
+        resource: String,
+        /// Why.
+        source: Box<CallError>,
+    },
     /// An expression has no value.
     #[error("`{fix}` cannot tell, at `{place}`")]
     Formula {
@@ -163,7 +176,7 @@ impl RemedyError {
         match self {
             Self::Read { source, .. } if source.may_pass() => WhatNow::Retry,
             Self::Read { .. } => WhatNow::Park,
-            Self::Store(_) => WhatNow::Retry,
+            Self::Store(_) | Self::NotAttested { .. } => WhatNow::Retry,
             Self::Formula { .. } | Self::TooMany { .. } | Self::Model(_) | Self::Json(_) => WhatNow::Park,
             Self::NotForThis { .. }
             | Self::Place { .. }
@@ -180,7 +193,7 @@ impl RemedyError {
             Self::NotForThis { .. } => "fix.not-for-this",
             Self::Place { .. } => "fix.place",
             Self::NoParameter { .. } | Self::Parameter { .. } => "fix.parameter",
-            Self::Read { source, .. } => source.code(),
+            Self::Read { source, .. } | Self::NotAttested { source, .. } => source.code(),
             Self::Formula { .. } => "fix.formula",
             Self::TooMany { .. } => "fix.too-many",
             Self::Model(_) => "fix.call",
@@ -266,11 +279,15 @@ impl Remedy {
 
     /// Where calls are made. Reads share a session; what writes has one of its own.
     fn place(&self, remediation: Option<&Remediation>, index: usize) -> Place {
+        self.place_of(remediation.map(|remediation| &*remediation.id), index)
+    }
+
+    fn place_of(&self, remediation: Option<&str>, index: usize) -> Place {
         Place {
             account: self.at.account.clone(),
             region: self.at.region.clone(),
-            remediation: remediation.map(|remediation| remediation.id.clone()),
-            token: remediation.map(|remediation| format!("{}-{index}", remediation.id).into()).unwrap_or_default(),
+            remediation: remediation.map(Into::into),
+            token: remediation.map(|id| format!("{id}-{index}").into()).unwrap_or_default(),
         }
     }
 

@@ -1,0 +1,192 @@
+//! `amend executor`: who makes the calls in accounts that this Amend has no rights in, and what their policies let be
+//! done.
+
+use std::path::Path;
+
+use amend_catalog::{Catalogue, policy_file};
+use amend_cloud::remote::{Remote, Signer};
+use amend_domain::{
+    fix::Fix,
+    plan::At,
+    policy::Policy,
+    task::{Hello, Word},
+};
+use amend_pipeline::Config;
+use amend_service::{files, parts};
+use amend_store::Keys;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    args::{ExecutorCommand, Format},
+    failure::{Exit, Failure},
+    output::{Output, Tone, counted},
+    setup,
+};
+
+/// Runs the command.
+pub async fn run(command: Option<&ExecutorCommand>, config: &Config, output: Output) -> Result<Exit, Failure> {
+    match command {
+        None => list(config, output).await,
+        Some(ExecutorCommand::Key) => key(output),
+        Some(ExecutorCommand::Policy { file }) => policy(file.as_deref(), config, output),
+    }
+}
+
+/// Prints new keys, and where each of them stands.
+pub fn key(output: Output) -> Result<Exit, Failure> {
+    let (secret, public) = Signer::generate().map_err(|error| Failure::new(error.to_string(), None, None))?;
+    let own = Keys::generate()?;
+    if output.format() == Format::Json {
+        output.json(&json!({ "hub_key": secret, "hub_public": public, "executor_key": own }))?;
+        return Ok(Exit::Ok);
+    }
+    output.table(
+        &[("where", 8, 10), ("what", 20, 30), ("key", 50, 120)],
+        &[
+            vec![plain("hub"), plain("AMEND__HUB__KEY"), plain(&secret)],
+            vec![plain("executor"), plain("executor.hubs"), plain(&public)],
+            vec![plain("executor"), plain("AMEND__EXECUTOR__KEYS"), plain(&own)],
+        ],
+    );
+    output.note("\nthe first signs tasks and never leaves the hub; the second checks them, and is no secret;\nthe third is the executor's alone: each executor has one of its own");
+    Ok(Exit::Ok)
+}
+
+fn plain(text: &str) -> (String, Tone) {
+    (text.to_owned(), Tone::Plain)
+}
+
+/// An executor, as the hub finds it.
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    url: String,
+    accounts: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hello: Option<Hello>,
+    /// What is not as it should be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    wrong: Vec<String>,
+}
+
+/// Asks every executor who it is. The answer is no, where one does not say, or could not do what it is for.
+async fn list(config: &Config, output: Output) -> Result<Exit, Failure> {
+    let remotes = parts::remotes(config)?;
+    if remotes.is_empty() && output.format() != Format::Json {
+        output.say("there are no executors; docs/executors.md shows how to add one");
+        return Ok(Exit::Ok);
+    }
+    let catalogue = setup::catalogue(config, output)?;
+    let asked = remotes.iter().map(|remote| ask(remote, &catalogue));
+    let rows = futures_util::future::join_all(asked).await;
+    let fine = rows.iter().all(|row| row.wrong.is_empty());
+    if output.format() == Format::Json {
+        output.json(&rows)?;
+    } else {
+        let shown = |row: &Row| {
+            let (state, tone) = match (&row.hello, row.wrong.is_empty()) {
+                (_, false) => (row.wrong.join("; "), Tone::Warn),
+                (_, true) => ("ready".to_owned(), Tone::Good),
+            };
+            let most = row.hello.as_ref().map_or("", |hello| hello.most.as_str());
+            let accounts = counted(row.accounts.len(), "account");
+            vec![plain(&row.name), plain(&row.url), plain(&accounts), plain(most), (state, tone)]
+        };
+        let rows: Vec<_> = rows.iter().map(shown).collect();
+        let columns = [("executor", 8, 24), ("url", 16, 60), ("for", 10, 14), ("most", 7, 8), ("state", 16, 80)];
+        output.table(&columns, &rows);
+    }
+    Ok(if fine { Exit::Ok } else { Exit::No })
+}
+
+async fn ask(remote: &Remote, catalogue: &Catalogue) -> Row {
+    let at = remote.at();
+    let mut wrong = Vec::new();
+    let hello = match remote.hello().await {
+        Ok(hello) => Some(hello),
+        Err(error) => {
+            wrong.push(error.to_string());
+            None
+        }
+    };
+    if let Some(hello) = &hello {
+        wrong.extend(hello.stopped.as_ref().map(|why| format!("it does nothing: {why}")));
+        if *hello.fixes != *catalogue.digest() {
+            wrong.push("its fixes are not the hub's: what differs is declined".into());
+        }
+        let not = at.accounts.iter().filter(|account| hello.stopped.is_none() && !hello.accounts.contains(account));
+        let not: Vec<&str> = not.map(|account| account.as_str()).collect();
+        if !not.is_empty() {
+            wrong.push(format!("its policy does not name {}", not.join(", ")));
+        }
+    }
+    let accounts = at.accounts.iter().map(|account| account.as_str().to_owned()).collect();
+    Row { name: at.name.clone(), url: at.url.clone(), accounts, hello, wrong }
+}
+
+/// Says of each fix on whose word a policy lets it be done.
+fn policy(file: Option<&Path>, config: &Config, output: Output) -> Result<Exit, Failure> {
+    let configured = config.executor.as_ref().map(|executor| executor.policy.as_path());
+    let Some(file) = file.or(configured) else {
+        let hint = "name the file: `amend executor policy FILE`";
+        return Err(Failure::new("there is no policy: this is no executor", None, Some(hint)));
+    };
+    let catalogue = setup::catalogue(config, output)?;
+    let policy = policy_file::load(&files::read_text(file)?, &catalogue).map_err(|mistakes| {
+        Failure::from(amend_service::SetupError::mistakes("the policy cannot be used", mistakes))
+    })?;
+    let person = Word::Person { name: "somebody".into() };
+    let lets = |fix: &Fix, word: &Word| {
+        // One resource of the first account that the fix is for: what is spared is asked about by name.
+        let account = policy.accounts.iter().find(|account| account_is_of(account.as_str(), fix))?;
+        let resource = amend_domain::ResourceId::new("(any)");
+        let at = At { resource, cloud: fix.cloud(), account: Some(account.clone()), region: None, via: None };
+        Some(policy.lets_write(fix, &at, word).map_err(|not| not.to_string()))
+    };
+    let mut rows = Vec::new();
+    for file in catalogue.iter() {
+        let fix = &file.fix;
+        let (Some(rule), Some(person)) = (lets(fix, &Word::Rule), lets(fix, &person)) else { continue };
+        rows.push((fix.id.to_string(), rule, person));
+    }
+    if output.format() == Format::Json {
+        let shown = |(id, rule, person): &(String, Result<(), String>, Result<(), String>)| json!({ "fix": id, "rule": rule.is_ok(), "person": person.is_ok(), "why": rule.as_ref().err() });
+        let fixes: Vec<_> = rows.iter().map(shown).collect();
+        let accounts: Vec<_> = policy.accounts.iter().map(|account| account.as_str()).collect();
+        output
+            .json(&json!({ "accounts": accounts, "most": policy.most, "stopped": policy.stopped, "fixes": fixes }))?;
+        return Ok(Exit::Ok);
+    }
+    let yes_or_no = |lets: &Result<(), String>| match lets {
+        Ok(()) => ("yes".to_owned(), Tone::Good),
+        Err(_) => ("no".to_owned(), Tone::Dim),
+    };
+    let shown = |(id, rule, person): &(String, Result<(), String>, Result<(), String>)| {
+        let why = person.as_ref().err().or(rule.as_ref().err()).cloned().unwrap_or_default();
+        vec![plain(id), yes_or_no(rule), yes_or_no(person), (why, Tone::Dim)]
+    };
+    let shown: Vec<_> = rows.iter().map(shown).collect();
+    output
+        .table(&[("fix", 20, 44), ("on a rule's word", 8, 10), ("on a person's", 8, 10), ("why not", 20, 90)], &shown);
+    output.note(&format!("\n{} in {}", policy_in_a_line(&policy), counted(policy.accounts.len(), "account")));
+    Ok(Exit::Ok)
+}
+
+fn account_is_of(account: &str, fix: &Fix) -> bool {
+    match fix.cloud() {
+        amend_domain::Cloud::Aws => account.starts_with("aws:"),
+        amend_domain::Cloud::Azure => account.starts_with("/subscriptions/"),
+        _ => account.starts_with("gcp:"),
+    }
+}
+
+fn policy_in_a_line(policy: &Policy) -> String {
+    match (&policy.stopped, policy.spare.len()) {
+        (Some(why), _) => format!("everything is stopped: {why};"),
+        (None, 0) => format!("at most `{}`", policy.most.as_str()),
+        (None, spared) => {
+            format!("at most `{}`, but for what {} spare,", policy.most.as_str(), counted(spared, "name"))
+        }
+    }
+}

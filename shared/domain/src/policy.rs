@@ -1,0 +1,115 @@
+//! What an executor may do: the word of the account's own team, which no message can lift.
+
+use crate::{
+    fix::{Ceiling, Cost, Fix, Level, Reach, Reversible},
+    pattern::Pattern,
+    plan::At,
+    resource::{AccountId, ResourceId},
+    rule::Mode,
+    task::Word,
+};
+
+/// A policy. What it does not name is not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Why nothing is done at all, where that is so.
+    pub stopped: Option<Box<str>>,
+    /// The most that is done: `observe` writes nothing, `approve` writes on a person's word.
+    pub most: Mode,
+    /// The accounts.
+    pub accounts: Vec<AccountId>,
+    /// The fixes that may be done; all, if absent.
+    pub only: Option<Vec<Box<str>>>,
+    /// Those that may not.
+    pub never: Vec<Box<str>>,
+    /// The most that a fix may cost, on each axis.
+    pub impact: Most,
+    /// Names of resources that are let alone.
+    pub spare: Vec<Pattern>,
+}
+
+/// The most that a fix may cost, on four axes; anything, where one is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Most {
+    /// What may stop working.
+    pub disruption: Option<Level>,
+    /// What it may cost.
+    pub cost: Option<Cost>,
+    /// How far it must be possible to undo it.
+    pub reversible: Option<Reversible>,
+    /// Whom it may reach.
+    pub reach: Option<Reach>,
+}
+
+/// What a policy does not let be done, and whether that may pass.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct NotAllowed {
+    /// Why, in words for the hub.
+    pub why: String,
+    /// Whether waiting may help.
+    pub may_pass: bool,
+}
+
+fn no(why: String) -> NotAllowed {
+    NotAllowed { why, may_pass: false }
+}
+
+impl Policy {
+    /// Whether anything may be done in an account, reading included.
+    ///
+    /// # Errors
+    /// When everything is stopped, or the account is not named.
+    pub fn lets_in(&self, account: Option<&AccountId>) -> Result<(), NotAllowed> {
+        if let Some(why) = &self.stopped {
+            return Err(NotAllowed { why: format!("its policy stops everything: {why}"), may_pass: true });
+        }
+        match account {
+            Some(account) if self.accounts.contains(account) => Ok(()),
+            Some(account) => Err(no(format!("its policy does not name the account `{account}`"))),
+            None => Err(no("an account must be named".into())),
+        }
+    }
+
+    /// Whether a fix may write to a resource, on somebody's word.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn lets_write(&self, fix: &Fix, at: &At, word: &Word) -> Result<(), NotAllowed> {
+        self.lets_in(at.account.as_ref())?;
+        let id = &fix.id;
+        if self.most < word.needs() {
+            return Err(no(match word {
+                Word::Rule => {
+                    format!("its policy lets at most `{}` be done: a person must say yes", self.most.as_str())
+                }
+                Word::Person { .. } => format!("its policy lets at most `{}` be done", self.most.as_str()),
+            }));
+        }
+        // What the fix itself leaves to people is not the hub's to lift.
+        if *word == Word::Rule && fix.most() < Ceiling::Enforce {
+            return Err(no(format!("`{id}` is not done on the word of a rule alone")));
+        }
+        if self.only.as_ref().is_some_and(|only| !only.contains(id)) || self.never.contains(id) {
+            return Err(no(format!("its policy does not let `{id}` be done")));
+        }
+        let impact = &fix.impact;
+        let within = [
+            (self.impact.disruption.is_none_or(|most| impact.disruption <= most), "disruption"),
+            (self.impact.cost.is_none_or(|most| impact.cost <= most), "cost"),
+            (self.impact.reversible.is_none_or(|least| impact.reversible <= least), "reversible"),
+            (self.impact.reach.is_none_or(|most| impact.reach <= most), "reach"),
+        ];
+        if let Some((_, axis)) = within.iter().find(|(within, _)| !within) {
+            return Err(no(format!("the impact of `{id}` is more than its policy lets be done (`{axis}`)")));
+        }
+        let spared = |resource: &ResourceId| {
+            let name = resource.as_str().to_lowercase();
+            self.spare.iter().any(|spared| spared.fits(&name))
+        };
+        if let Some(resource) = std::iter::once(&at.resource).chain(&at.via).find(|resource| spared(resource)) {
+            return Err(no(format!("its policy lets `{resource}` alone")));
+        }
+        Ok(())
+    }
+}
