@@ -67,7 +67,7 @@ async fn fixed_and_undone(cloud: Cloud) {
     for (fix, case) in &bad(cloud) {
         let subject = Subject::make(fix, case);
         let (far, recorder) = far(&subject, None).await;
-        let remedy = subject.remedy(far.hub(subject.account()));
+        let remedy = subject.remedy(far.clouds(subject.account()));
         let before = subject.state();
         let plan = remedy.plan().await.unwrap_or_else(|error| panic!("{fix} {case}: {error:?}"));
         assert_eq!(plan.verdict, Verdict::Write, "{fix} {case}");
@@ -93,7 +93,7 @@ async fn crashing(cloud: Cloud) {
             let subject = Subject::make(&fix, &case);
             let before = subject.state();
             let (far, recorder) = far(&subject, None).await;
-            let remedy = subject.remedy(far.hub(subject.account()));
+            let remedy = subject.remedy(far.clouds(subject.account()));
             let plan = remedy.plan().await.expect("a plan");
             let journal = Killed::after(survives);
             let mut r = remedy.begin("r-test", plan, "a test", &journal).await.expect("the first record is kept");
@@ -124,7 +124,7 @@ async fn failing(cloud: Cloud) {
             let subject = Subject::make(&fix, &case);
             let before = subject.state();
             let (far, recorder) = far(&subject, Some((at, fault))).await;
-            let remedy = subject.remedy(far.hub(subject.account()));
+            let remedy = subject.remedy(far.clouds(subject.account()));
             let plan = remedy.plan().await.expect("a plan");
             if plan.calls.len() <= at {
                 break;
@@ -191,7 +191,7 @@ impl Scene {
     async fn new() -> Self {
         let subject = Subject::make(FIX, "bad");
         let (far, recorder) = far(&subject, None).await;
-        let remedy = subject.remedy(far.hub(subject.account()));
+        let remedy = subject.remedy(far.clouds(subject.account()));
         let plan = remedy.plan().await.expect("a plan");
         let journal = Memory::default();
         let r = remedy.begin("r-scene", plan, "ada@example.org", &journal).await.expect("begun");
@@ -199,7 +199,7 @@ impl Scene {
     }
 
     fn remedy(&self) -> Remedy {
-        self.subject.remedy(self.far.hub(self.subject.account()))
+        self.subject.remedy(self.far.clouds(self.subject.account()))
     }
 
     async fn go_on(&mut self) -> Result<(), RemedyError> {
@@ -226,7 +226,7 @@ impl Scene {
     /// Sends a task that the hub signed.
     async fn send(&self, task: &Task) -> (u16, Value) {
         let body = serde_json::to_vec(task).expect("JSON");
-        let signer = Signer::read(&self.far.key).expect("a key");
+        let signer = Signer::read(&self.far.hub.key).expect("a key");
         self.post(signer.headers(&task.id, self.subject.clock.now(), &body), body).await
     }
 
@@ -264,9 +264,9 @@ async fn a_task_that_the_hub_did_not_sign_is_not_done() {
     let body = serde_json::to_vec(&task).expect("JSON");
     let now = scene.subject.clock.now();
     let signed = |key: &str, body: &[u8]| Signer::read(key).expect("a key").headers("t-1", now, body);
-    let good = signed(&scene.far.key, &body);
+    let good = signed(&scene.far.hub.key, &body);
     let other = Signer::generate().expect("keys").0;
-    let public = Signer::read(&scene.far.key).expect("a key").public().expect("a pair");
+    let public = Signer::read(&scene.far.hub.key).expect("a key").public().expect("a pair");
     // What everybody may know is taken for a key that both have.
     let confused = signed(&format!("whsec_{}", public.trim_start_matches("whpk_")), &body);
     let confused_as_v1a = with(&confused, "webhook-signature", |value| value.replace("v1,", "v1a,"));
@@ -276,7 +276,7 @@ async fn a_task_that_the_hub_did_not_sign_is_not_done() {
     let altered = serde_json::to_vec(&altered).expect("JSON");
     let late = now - SignedDuration::from_mins(6);
     let early = now + SignedDuration::from_mins(6);
-    let at = |time| Signer::read(&scene.far.key).expect("a key").headers("t-1", time, &body);
+    let at = |time| Signer::read(&scene.far.hub.key).expect("a key").headers("t-1", time, &body);
     for (what, headers, body) in [
         ("nothing", Vec::new(), body.clone()),
         ("a key of somebody else", signed(&other, &body), body.clone()),
@@ -330,7 +330,7 @@ async fn a_task_is_done_once_in_time_and_by_whom_it_is_for() {
     let mut unknown = serde_json::to_value(&task).expect("JSON");
     unknown["what"]["step"]["unless"] = json!("it rains");
     let body = unknown.to_string().into_bytes();
-    let signer = Signer::read(&scene.far.key).expect("a key");
+    let signer = Signer::read(&scene.far.hub.key).expect("a key");
     let (status, answer) = scene.post(signer.headers("t-1", now, &body), body).await;
     assert_eq!((status, answer["code"].as_str()), (400, Some("task.unreadable")), "{answer}");
     assert_eq!(scene.recorder.writes(), Vec::<String>::new());
@@ -617,7 +617,7 @@ async fn the_network_may_fail_at_every_point() {
             let mut scene = Scene::new().await;
             let before = scene.subject.state();
             let between = Between::start(&scene.far.url, at, fault).await;
-            let remedy = scene.subject.remedy(scene.far.hub_at(&between.url, scene.subject.account()));
+            let remedy = scene.subject.remedy(scene.far.hub.clouds(&between.url, scene.subject.account()));
             // Whoever works through the queue comes again.
             while let Err(error) = scene.subject.go_on(&remedy, &mut scene.r, &scene.journal).await {
                 assert_eq!(error.what_now(), WhatNow::Retry, "{fault} at {at}: {}", causes(&error));

@@ -31,11 +31,42 @@ pub struct Far {
     pub url: String,
     /// What it may.
     pub policy: Arc<Mutex<Result<Policy, String>>>,
-    /// The secret key of its hub.
+    /// Its hub.
+    pub hub: Hub,
+    server: JoinHandle<()>,
+}
+
+/// Who tells executors what to do.
+pub struct Hub {
+    /// Its secret key.
     pub key: String,
+    /// The key that checks what it signs.
+    pub public: String,
     clock: Arc<dyn Clock>,
     ids: Arc<CountedIds>,
-    server: JoinHandle<()>,
+}
+
+/// A key that an executor knows its own word by.
+pub const ATTESTS: &str = "c2l4dGVlbiBieXRlcyBhbmQgc2l4dGVlbiBtb3JlISE=";
+
+impl Hub {
+    /// A hub with new keys.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let (key, public) = Signer::generate().expect("keys");
+        Self { key, public, clock, ids: Arc::default() }
+    }
+
+    /// The clouds as this hub reaches them, which has no rights of its own.
+    pub fn clouds(&self, url: &str, account: AccountId) -> Arc<dyn Cloud> {
+        Arc::new(Executors::new(Arc::new(Nobody), vec![self.remote(url, account)]))
+    }
+
+    /// Its end of an executor.
+    pub fn remote(&self, url: &str, account: AccountId) -> Remote {
+        let at = ExecutorAt { name: NAME.into(), url: url.to_owned(), accounts: vec![account] };
+        let signer = Signer::read(&self.key).expect("a key");
+        Remote::new(at, signer, Arc::clone(&self.clock), self.ids.clone()).expect("a remote")
+    }
 }
 
 impl Drop for Far {
@@ -70,7 +101,7 @@ pub async fn serve(app: Router) -> (String, JoinHandle<()>) {
 impl Far {
     /// An executor with these rights, which makes its calls by `cloud`.
     pub async fn start(cloud: Arc<dyn Cloud>, may: Policy, clock: Arc<dyn Clock>) -> Self {
-        let (key, public) = Signer::generate().expect("keys");
+        let hub = Hub::new(Arc::clone(&clock));
         let policy = Arc::new(Mutex::new(Ok(may)));
         let told = Arc::clone(&policy);
         let executor = Executor::new(Parts {
@@ -78,13 +109,13 @@ impl Far {
             catalogue: catalogue(),
             cloud,
             policy: Box::new(move || told.lock().unwrap_or_else(PoisonError::into_inner).clone()),
-            keys: AttestKeys::read(&["c2l4dGVlbiBieXRlcyBhbmQgc2l4dGVlbiBtb3JlISE=".to_owned()]).expect("a key"),
+            keys: AttestKeys::read(&[ATTESTS.to_owned()]).expect("a key"),
             clock: Arc::clone(&clock),
             seen: Arc::default(),
         });
-        let door = Door { executor, hubs: Checker::read(&[public]).expect("a key"), clock: Arc::clone(&clock) };
+        let door = Door { executor, hubs: Checker::read(std::slice::from_ref(&hub.public)).expect("a key"), clock };
         let (url, server) = serve(router(Arc::new(door), None)).await;
-        Self { url, policy, key, clock, ids: Arc::default(), server }
+        Self { url, policy, hub, server }
     }
 
     /// Changes its policy.
@@ -98,21 +129,9 @@ impl Far {
         *self.policy.lock().unwrap_or_else(PoisonError::into_inner) = Err("it is gone".into());
     }
 
-    /// The clouds as its hub reaches them, which has no rights of its own.
-    pub fn hub(&self, account: AccountId) -> Arc<dyn Cloud> {
-        self.hub_at(&self.url, account)
-    }
-
-    /// The same, where the executor is asked at another address.
-    pub fn hub_at(&self, url: &str, account: AccountId) -> Arc<dyn Cloud> {
-        Arc::new(Executors::new(Arc::new(Nobody), vec![self.remote(url, account)]))
-    }
-
-    /// Its end at the hub.
-    pub fn remote(&self, url: &str, account: AccountId) -> Remote {
-        let at = ExecutorAt { name: NAME.into(), url: url.to_owned(), accounts: vec![account] };
-        let signer = Signer::read(&self.key).expect("a key");
-        Remote::new(at, signer, Arc::clone(&self.clock), self.ids.clone()).expect("a remote")
+    /// The clouds as its hub reaches them.
+    pub fn clouds(&self, account: AccountId) -> Arc<dyn Cloud> {
+        self.hub.clouds(&self.url, account)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The function as Lambda runs it: the real program, on a real PostgreSQL.
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "aws/executor.rs"]
+mod executor;
 #[path = "aws/lambda.rs"]
 mod lambda;
 

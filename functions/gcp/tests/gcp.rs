@@ -3,8 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use amend_cloud::remote::Signer;
+use amend_store::Store as _;
 use amend_tests::{
-    functions::{Deployed, Program, account, ask, finding, free_port, now, until},
+    executors::{ATTESTS, NAME},
+    functions::{Deployed, Program, account, ask, bucket, finding, free_port, now, until},
     tokens::{Key, KeyServer, unsigned},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -197,6 +200,80 @@ fn from_an_event_to_a_confirmed_fix() {
     report["properties"]["status"] = json!({ "code": "Healthy", "statusChangeDate": "2126-01-02T03:04:05Z" });
     assert_eq!(service.push("/push/pub-sub", &message(&report.to_string())).1["updated"], 1);
     assert_eq!(service.app.problems()[0]["state"], "closed");
+}
+
+/// Two copies of the program: one is the hub, which has no rights in AWS, and one the executor, which has no store.
+#[test]
+fn from_a_finding_to_a_confirmed_fix_through_an_executor() {
+    let (key, public) = Signer::generate().expect("keys");
+    let config = format!("executor: {{ name: {NAME}, hubs: '{public}', policy: policy.yaml }}\n");
+    let mut far = Deployed::new(&config, RULES);
+    far.environment.retain(|(name, _)| !name.starts_with("AMEND__STORE"));
+    far.set("AMEND__EXECUTOR__KEYS", ATTESTS);
+    far.write("policy.yaml", "version: 1\nmost: approve\naccounts: aws:123456789012\n");
+    let (aws, resource, mut report, environment) = bucket();
+    for (name, value) in environment {
+        far.set(name, &value);
+    }
+    let port = free_port();
+    let mut executor = start(&far, port);
+    let url = format!("http://127.0.0.1:{port}");
+    until(|| ask("GET", &format!("{url}/healthz"), &[], "").is_ok());
+
+    let rules = "version: 1\nrules: [{ id: all, priority: 1, owner: a@example.org, due: 7d, fix: { mode: enforce, when: now } }]\n";
+    let config = format!(
+        "{PUSH}remediate: {{ most: enforce }}\nguards: {{ new_for: 0d, settle: 0m }}\nsource_of_truth: {{ aws: security-hub }}\nhub: {{ executors: [{{ name: {NAME}, url: '{url}', accounts: aws:123456789012 }}] }}\n"
+    );
+    let mut app = Deployed::new(&config, rules);
+    app.set("AMEND__HUB__KEY", &key);
+    let service = Service::of(app);
+    let secure = || {
+        let with = json!({ "Bucket": resource.trim_start_matches("arn:aws:s3:::") });
+        let policy = aws.ask(&json!({ "do": "call", "service": "s3", "method": "get_bucket_policy", "with": with }));
+        policy["Policy"].as_str().is_some_and(|text| text.contains("aws:SecureTransport"))
+    };
+    let remediation = || {
+        service.app.open(async |store| {
+            let all = store.remediations(None, None, 100).await.expect("remediations");
+            all.into_iter().next().expect("one")
+        })
+    };
+    // The account's team wants a person to say yes, and the hub's rule asks nobody.
+    assert_eq!(service.push("/push/pub-sub", &message(&report.to_string())).1["new"], 1);
+    let (status, done) = service.push("/push/advance", &json!({}));
+    assert_eq!(status, 200, "{done}");
+    let blocked = remediation();
+    assert_eq!(blocked.state.as_str(), "blocked", "{:?} {}", blocked.why, executor.said());
+    assert!(blocked.why.is_some_and(|why| why.contains("a person must say yes")));
+    assert!(!secure(), "nothing was written");
+    // They let rules do it: it is done when the problem comes again.
+    far.write("policy.yaml", "version: 1\nmost: enforce\naccounts: aws:123456789012\n");
+    for (status, at) in [("PASSED", "2026-02-01T03:04:05Z"), ("FAILED", "2026-02-02T03:04:06Z")] {
+        report["Compliance"]["Status"] = json!(status);
+        report["UpdatedAt"] = json!(at);
+        assert_eq!(service.push("/push/pub-sub", &message(&report.to_string())).1["updated"], 1);
+    }
+    let (_, done) = service.push("/push/advance", &json!({}));
+    let set = remediation();
+    assert_eq!(set.state.as_str(), "set", "{done} {:?} {}", set.why, executor.said());
+    assert!(secure(), "{}", executor.said());
+    // What it said before it began is kept with the record: it is asked for nothing else when that is undone.
+    assert!(set.attest.is_some(), "{set:?}");
+    report["Compliance"]["Status"] = json!("PASSED");
+    report["UpdatedAt"] = json!("2126-01-02T03:04:07Z");
+    assert_eq!(service.push("/push/pub-sub", &message(&report.to_string())).1["updated"], 1);
+    assert_eq!(service.app.problems()[0]["state"], "closed");
+    // An executor that is away is waited for, and nothing is written meanwhile.
+    executor.kill();
+    let (_, _, other, _) = bucket();
+    assert_eq!(service.push("/push/pub-sub", &message(&other.to_string())).1["new"], 1);
+    let (status, done) = service.push("/push/advance", &json!({}));
+    assert_eq!((status, &done["put_off"], &done["parked"]), (200, &json!(1), &json!(0)), "{done}");
+    assert!(
+        service.program.said().contains(&format!("the executor `{NAME}`: no answer")),
+        "{}",
+        service.program.said()
+    );
 }
 
 #[test]

@@ -54,6 +54,11 @@ impl Lambda {
         self.function = start(&self.app, self.port);
     }
 
+    /// The address of its function URL.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/lambda-url/amend-aws", self.port)
+    }
+
     /// Hands over an event.
     pub fn invoke(&self, event: &Value) -> Result<Value, Failed> {
         let url = format!("http://127.0.0.1:{}/2015-03-31/functions/amend-aws/invocations", self.port);
