@@ -300,3 +300,45 @@ fn the_manuals_connectors_have_no_mistakes() {
     }
     assert_eq!(seen, 5);
 }
+
+#[test]
+fn a_hub_and_an_executor_are_read_and_their_mistakes_are_shown() {
+    let (secret, public) = amend_http::signed::Signer::generate().expect("keys");
+    let hub = |executors: &str| format!("version: 1\nhub:\n  executors:\n{executors}");
+    let key = ("AMEND__HUB__KEY", secret.as_str());
+    let one = "    - { name: aws-prod, url: 'https://far.example.org', accounts: 'aws:111122223333' }\n";
+    let config = load(&hub(one), &[key]).expect("no mistakes");
+    assert_eq!(config.hub.executors.len(), 1);
+    assert!(config.options.iter().all(|option| !option.value.contains("whsk_")), "the key is not shown");
+    let executor = format!("version: 1\nexecutor: {{ name: aws-prod, hubs: '{public}', policy: policy.yaml }}\n");
+    let own = ("AMEND__EXECUTOR__KEYS", "c2l4dGVlbiBieXRlcyBhbmQgc2l4dGVlbiBtb3JlISE=");
+    let config = load(&executor, &[own]).expect("no mistakes");
+    let is = config.executor.expect("an executor");
+    assert_eq!((is.name.as_str(), is.policy.as_path()), ("aws-prod", Path::new("/etc/amend/policy.yaml")));
+    let of = |url: &str, accounts: &str| format!("    - {{ name: other, url: '{url}', accounts: {accounts} }}\n");
+    for (text, environment, says) in [
+        (hub(one), vec![], "`hub.key` is missing"),
+        (hub(one), vec![("AMEND__HUB__KEY", public.as_str())], "`hub.key` cannot be used"),
+        (hub(one), vec![("AMEND__HUB__KEY", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")], "of a pair"),
+        (hub(&format!("{one}{one}")), vec![key], "there are two executors `aws-prod`"),
+        (
+            hub(&format!("{one}{}", of("https://b.example.org", "'aws:111122223333'"))),
+            vec![key],
+            "has an executor already",
+        ),
+        (hub(&of("http://far.example.org", "'aws:111122224444'")), vec![key], "is not asked"),
+        (hub(&of("https://far.example.org:8443", "'aws:111122224444'")), vec![key], "names a port"),
+        (hub(&of("ftp://far.example.org", "'aws:111122224444'")), vec![key], "is not asked"),
+        (hub(&of("far.example.org", "'aws:111122224444'")), vec![key], "is no address"),
+        (hub(&of("https://far.example.org", "prod")), vec![key], "`prod` is no account"),
+        (executor.clone(), vec![], "an executor needs `executor.keys`"),
+        (executor.clone(), vec![("AMEND__EXECUTOR__KEYS", "AAAA")], "key 1 is not 32 bytes"),
+        (executor.replace(&public, &secret), vec![own], "begins with `whpk_`"),
+        (executor.replace("aws-prod", "'aws prod'"), vec![own], "is no name of an executor"),
+        (executor.replace(", policy: policy.yaml", ""), vec![own], "an executor needs `executor.policy`"),
+    ] {
+        let wrong = load(&text, &environment).expect_err(says);
+        assert!(wrong.contains(says), "{says}: {wrong}");
+        assert!(!wrong.contains(&secret[5..]), "{wrong}");
+    }
+}

@@ -46,7 +46,8 @@ use crate::fixes::{Expected, as_it_was, expected, nothing_wrong};
 /// A subject whose cloud only an executor reaches. What it calls is noted, and may fail.
 async fn far(subject: &Subject, fault: Option<(usize, Fault)>) -> (Far, Arc<Recorder>) {
     let recorder = Recorder::of(subject, fault);
-    let far = Far::start(recorder.clone(), anything(vec![subject.account()]), subject.clock.clone()).await;
+    let may = Policy { parameters: subject.parameters(), ..anything(vec![subject.account()]) };
+    let far = Far::start(recorder.clone(), may, subject.clock.clone()).await;
     (far, recorder)
 }
 
@@ -435,8 +436,8 @@ async fn a_policy_is_not_lifted_by_any_message() {
             "does not name the account",
         ),
         ("observe", |policy| policy.most = Mode::Observe, "at most `observe`"),
-        ("never", |policy| policy.never = vec![FIX.into()], "does not let `aws.s3.block-public-access`"),
-        ("only others", |policy| policy.only = Some(vec!["aws.ec2.no-public-ssh".into()]), "does not let"),
+        ("never", |policy| policy.never = vec![FIX.into()], "does not let this fix"),
+        ("only others", |policy| policy.only = Some(vec!["aws.ec2.no-public-ssh".into()]), "does not let this fix"),
         ("disruption", |policy| policy.impact.disruption = Some(Level::None), "`disruption`"),
         ("reach", |policy| policy.impact.reach = None, ""),
         ("spared", |policy| policy.spare = vec![Pattern::new("arn:aws:s3:::*")], "alone"),
@@ -641,4 +642,80 @@ async fn the_network_may_fail_at_every_point() {
             }
         }
     }
+}
+
+#[test]
+fn a_policy_says_all_that_is_wrong_with_it() {
+    let read = |text: &str| {
+        let file = amend_catalog::SourceText::new("policy.yaml", text);
+        amend_catalog::policy_file::load(&file, &amend_tests::harness::catalogue()).map_err(|mistakes| {
+            let one = |m: &amend_catalog::mistakes::Mistake| {
+                format!("{}: {} ({})", m.line, m.message, m.hint.as_deref().unwrap_or("-"))
+            };
+            mistakes.list().iter().map(one).collect::<Vec<_>>().join("\n")
+        })
+    };
+    for (text, says) in [
+        ("", "expected a policy"),
+        ("version: 1\n", "a policy lacks `most`"),
+        ("version: 1\nmost: everything\naccounts: aws:111122223333\n", "one of observe, approve, enforce"),
+        ("version: 1\nmost: enforce\naccounts: aws:1111\n", "`aws:1111` is no account"),
+        ("version: 1\nmost: enforce\naccounts: aws:o-abc\n", "is no account"),
+        ("version: 1\nmost: enforce\naccounts: []\n", "without an account"),
+        (
+            "version: 1\nmost: enforce\naccounts: aws:111122223333\nfixes: { never: aws.ec2.no-public-shh }\n",
+            "did you mean `aws.ec2.no-public-ssh`?",
+        ),
+        ("version: 1\nmost: enforce\naccounts: aws:111122223333\nspare: ['']\n", "an empty name"),
+        (
+            "version: 1\nmost: enforce\naccounts: aws:111122223333\nimpact: { disruption: much }\n",
+            "none, low, medium, high",
+        ),
+        (
+            "version: 1\nmost: enforce\naccounts: aws:111122223333\nparameters: { gcp.kms.rotation: { first_rotatoin: x } }\n",
+            "did you mean `first_rotation`?",
+        ),
+        ("version: 1\nmost: enforce\naccounts: aws:111122223333\nspar: x\n", "did you mean `spare`?"),
+    ] {
+        let wrong = read(text).expect_err(text);
+        assert!(wrong.contains(says), "{text}: {wrong}");
+    }
+    let policy = read(
+        "version: 1\nmost: approve\naccounts: [aws:111122223333, gcp:projects/Pay, /subscriptions/8F2C6F0A-41D7-4C8E-9B1F-2A3D5E7F9011]\nfixes: { only: [] }\nstopped: false\n",
+    );
+    let policy = policy.expect("no mistake");
+    let accounts: Vec<&str> = policy.accounts.iter().map(AccountId::as_str).collect();
+    assert_eq!(
+        accounts,
+        ["aws:111122223333", "gcp:projects/pay", "/subscriptions/8f2c6f0a-41d7-4c8e-9b1f-2a3d5e7f9011"]
+    );
+    assert_eq!((policy.only, policy.stopped, policy.most), (Some(Vec::new()), None, Mode::Approve));
+}
+
+#[tokio::test]
+async fn a_parameter_has_a_value_that_the_policy_gives() {
+    let mut written = 0;
+    for (name, value) in [("allowed_ranges", json!(["198.51.100.0/24"])), ("allowed_ranges", json!(["0.0.0.0/0"]))] {
+        let subject = Subject::make("gcp.firewall.no-public-ssh", "only");
+        let (far, recorder) = far(&subject, None).await;
+        let given = subject.parameters().into_values().next().expect("parameters")[name].clone();
+        far.allow(|policy| {
+            let of = policy.parameters.get_mut("gcp.firewall.no-public-ssh").expect("there");
+            of.insert(name.into(), vec![value.clone()]);
+        });
+        let remedy = subject.remedy(far.clouds(subject.account()));
+        let journal = Memory::default();
+        let plan = remedy.plan().await.expect("a plan");
+        let mut r = remedy.begin("r-test", plan, "ada@example.org", &journal).await.expect("begun");
+        subject.go_on(&remedy, &mut r, &journal).await.expect("it ends");
+        if given == vec![value] {
+            assert_eq!(r.state, State::Set, "{:?}", r.why);
+            written += recorder.writes().len();
+        } else {
+            assert_eq!(r.state, State::Blocked, "{:?}", r.why);
+            assert!(r.why.is_some_and(|why| why.contains("`allowed_ranges`")));
+            assert_eq!(recorder.writes(), Vec::<String>::new());
+        }
+    }
+    assert_ne!(written, 0);
 }

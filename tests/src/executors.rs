@@ -1,6 +1,9 @@
 //! An executor on this machine, and the hub that tells it what to do.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use amend_cloud::{
     CallError, Cloud, Place,
@@ -85,6 +88,7 @@ pub fn anything(accounts: Vec<AccountId>) -> Policy {
         never: Vec::new(),
         impact: Most::default(),
         spare: Vec::new(),
+        parameters: BTreeMap::new(),
     }
 }
 

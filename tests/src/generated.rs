@@ -10,6 +10,7 @@ pub fn files() -> Vec<(&'static str, String)> {
         ("docs/reference/rules.schema.json", json(amend_catalog::rule_file::json_schema())),
         ("docs/reference/facts.schema.json", json(amend_catalog::facts_file::json_schema())),
         ("docs/reference/owners.schema.json", json(amend_catalog::owners_file::json_schema())),
+        ("docs/reference/policy.schema.json", json(amend_catalog::policy_file::json_schema())),
         ("docs/reference/fixes.schema.json", json(amend_catalog::fix_file::json_schema())),
         ("docs/reference/fixes.md", fixes()),
         ("docs/reference/amend.schema.json", json(amend_pipeline::config::json_schema())),

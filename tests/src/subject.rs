@@ -1,8 +1,11 @@
 //! One resource in a cloud that checks what it is asked, with its fix and the engine.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use amend_cloud::{
@@ -110,6 +113,12 @@ impl Subject {
             clock: StillClock::at("2026-11-20T12:00:00Z"),
             params,
         }
+    }
+
+    /// The values of the parameters of its fix, as a policy has them.
+    pub fn parameters(&self) -> BTreeMap<Box<str>, BTreeMap<Box<str>, Vec<Value>>> {
+        let values = self.params.iter().map(|(name, value)| (name.as_str().into(), vec![value.clone()])).collect();
+        BTreeMap::from([(self.fix.id.clone(), values)])
     }
 
     /// The account that it is in.

@@ -15,6 +15,8 @@ mod audit;
 mod crash;
 #[path = "cli/dates.rs"]
 mod dates;
+#[path = "cli/executor.rs"]
+mod executor;
 #[path = "cli/sync.rs"]
 mod sync;
 #[path = "cli/tickets.rs"]

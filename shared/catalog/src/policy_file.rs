@@ -1,5 +1,7 @@
 //! The policy of an executor: what the team of its accounts lets be done there.
 
+use std::collections::BTreeMap;
+
 use amend_domain::{
     AccountId, ScopeId,
     fix::{Cost, Level, Reach, Reversible},
@@ -13,8 +15,11 @@ use crate::{
     Catalogue, Mistakes, SourceText,
     mistakes::Collector,
     shape::{self, Kind, Shape, may, must},
-    yaml::{self, Node},
+    yaml::{self, Node, Value},
 };
+
+/// By fix, by parameter.
+type Parameters = BTreeMap<Box<str>, BTreeMap<Box<str>, Vec<serde_json::Value>>>;
 
 const TEXTS: Kind = Kind::OneOrMany(&Kind::Text);
 
@@ -55,6 +60,11 @@ pub static FILE: Shape = Shape {
         may("fixes", Kind::Map(&FIXES), "Which fixes."),
         may("impact", Kind::Map(&IMPACT), "The most that a fix may cost, on each axis; anything, where one is absent."),
         may("spare", TEXTS, "Names of resources that are let alone; `*` stands for anything."),
+        may(
+            "parameters",
+            Kind::Table(&Kind::Table(&Kind::Any)),
+            "The values that parameters of fixes may have, by fix and parameter; their defaults alone, if absent. A list stands for several values; where a value is a list itself, it stands in one.",
+        ),
     ],
 };
 
@@ -81,9 +91,9 @@ pub fn load(file: &SourceText, catalogue: &Catalogue) -> Result<Policy, Mistakes
 
 fn read(root: &Node, catalogue: &Catalogue, mistakes: &mut Collector) -> Policy {
     let member = |of: &str, name: &str| root.get(of).and_then(|node| node.get(name));
-    let each = |node: Option<&Node>| match node {
-        Some(node) if node.elements().is_empty() => vec![node.clone()],
-        Some(node) => node.elements().to_vec(),
+    let each = |node: Option<&Node>| match node.map(|node| (&node.value, node)) {
+        Some((Value::List(list), _)) => list.clone(),
+        Some((_, node)) => vec![node.clone()],
         None => Vec::new(),
     };
     let mut accounts = Vec::new();
@@ -96,6 +106,9 @@ fn read(root: &Node, catalogue: &Catalogue, mistakes: &mut Collector) -> Policy 
                 mistakes.error(&node, format!("`{text}` is no account"), Some(hint.into()));
             }
         }
+    }
+    if accounts.is_empty() && !mistakes.has_errors() {
+        mistakes.error(root.get("accounts").unwrap_or(root), "a policy without an account lets nothing be done", None);
     }
     let mut fixes = |name: &str| -> Option<Vec<Box<str>>> {
         let list = member("fixes", name)?;
@@ -131,7 +144,40 @@ fn read(root: &Node, catalogue: &Catalogue, mistakes: &mut Collector) -> Policy 
     let most = root.get("most").and_then(|node| Mode::parse(&mistakes.text(node))).unwrap_or_default();
     // `stopped: false` is what people write beside `stopped: true`.
     let stopped = root.get("stopped").map(|node| mistakes.text(node)).filter(|why| why != "false").map(Into::into);
-    Policy { stopped, most, accounts, only, never, impact, spare }
+    let parameters = parameters(root, catalogue, mistakes);
+    Policy { stopped, most, accounts, only, never, impact, spare, parameters }
+}
+
+/// The values that parameters may have.
+fn parameters(root: &Node, catalogue: &Catalogue, mistakes: &mut Collector) -> Parameters {
+    let mut all = Parameters::new();
+    for (fix_at, given) in root.get("parameters").map(Node::entries).unwrap_or_default() {
+        let fix = mistakes.text(fix_at);
+        let Some(file) = catalogue.get(&fix) else {
+            let near = nearest(&fix, catalogue.iter().map(|file| &*file.fix.id));
+            mistakes.error(
+                fix_at,
+                format!("there is no fix `{fix}`"),
+                near.map(|near| format!("did you mean `{near}`?")),
+            );
+            continue;
+        };
+        let values = all.entry(fix.into()).or_default();
+        for (name_at, value) in given.entries() {
+            let name = mistakes.text(name_at);
+            let known = file.fix.parameters.iter().map(|parameter| &*parameter.name);
+            if !known.clone().any(|known| known == name) {
+                let near = nearest(&name, known).map(|near| format!("did you mean `{near}`?"));
+                mistakes.error(name_at, format!("this fix has no parameter `{name}`"), near);
+            }
+            let list = match value.to_json() {
+                serde_json::Value::Array(list) => list,
+                one => vec![one],
+            };
+            values.insert(name.into(), list);
+        }
+    }
+    all
 }
 
 /// An account, however people write it.

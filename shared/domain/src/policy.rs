@@ -1,9 +1,13 @@
 //! What an executor may do: the word of the account's own team, which no message can lift.
 
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
 use crate::{
     fix::{Ceiling, Cost, Fix, Level, Reach, Reversible},
     pattern::Pattern,
-    plan::At,
+    plan::{At, same},
     resource::{AccountId, ResourceId},
     rule::Mode,
     task::Word,
@@ -26,6 +30,8 @@ pub struct Policy {
     pub impact: Most,
     /// Names of resources that are let alone.
     pub spare: Vec<Pattern>,
+    /// The values that parameters of fixes may have beside their own defaults: by fix, by parameter.
+    pub parameters: BTreeMap<Box<str>, BTreeMap<Box<str>, Vec<Value>>>,
 }
 
 /// The most that a fix may cost, on four axes; anything, where one is absent.
@@ -71,11 +77,18 @@ impl Policy {
         }
     }
 
-    /// Whether a fix may write to a resource, on somebody's word.
+    /// Whether a fix may write to a resource, on somebody's word, with these values of its parameters; with any that
+    /// this policy gives, where none are told.
     ///
     /// # Errors
     /// When it may not.
-    pub fn lets_write(&self, fix: &Fix, at: &At, word: &Word) -> Result<(), NotAllowed> {
+    pub fn lets_write(
+        &self,
+        fix: &Fix,
+        at: &At,
+        word: &Word,
+        params: Option<&Map<String, Value>>,
+    ) -> Result<(), NotAllowed> {
         self.lets_in(at.account.as_ref())?;
         let id = &fix.id;
         if self.most < word.needs() {
@@ -88,10 +101,10 @@ impl Policy {
         }
         // What the fix itself leaves to people is not the hub's to lift.
         if *word == Word::Rule && fix.most() < Ceiling::Enforce {
-            return Err(no(format!("`{id}` is not done on the word of a rule alone")));
+            return Err(no("this fix is not done on the word of a rule alone".into()));
         }
         if self.only.as_ref().is_some_and(|only| !only.contains(id)) || self.never.contains(id) {
-            return Err(no(format!("its policy does not let `{id}` be done")));
+            return Err(no("its policy does not let this fix be done".into()));
         }
         let impact = &fix.impact;
         let within = [
@@ -101,7 +114,20 @@ impl Policy {
             (self.impact.reach.is_none_or(|most| impact.reach <= most), "reach"),
         ];
         if let Some((_, axis)) = within.iter().find(|(within, _)| !within) {
-            return Err(no(format!("the impact of `{id}` is more than its policy lets be done (`{axis}`)")));
+            return Err(no(format!("its policy lets no such impact be done (`{axis}`)")));
+        }
+        // A value is as much as the fix itself: who names the ranges that may come in lets them in.
+        for parameter in &fix.parameters {
+            let name = &parameter.name;
+            let given = self.parameters.get(id).and_then(|given| given.get(name));
+            let mut may = parameter.default.iter().chain(given.into_iter().flatten());
+            let fits = match params {
+                Some(params) => params.get(&**name).is_some_and(|value| may.any(|may| same(may, value))),
+                None => may.next().is_some(),
+            };
+            if !fits {
+                return Err(no(format!("its policy does not give the parameter `{name}` of this fix such a value")));
+            }
         }
         let spared = |resource: &ResourceId| {
             let name = resource.as_str().to_lowercase();

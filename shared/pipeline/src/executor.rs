@@ -301,7 +301,7 @@ impl Executor {
         }
         self.is_whole(plan).map_err(&no)?;
         policy
-            .lets_write(&file.fix, &plan.at, &order.word)
+            .lets_write(&file.fix, &plan.at, &order.word, Some(&plan.params))
             .map_err(|not| self.declined(call, not.why, not.may_pass))?;
         let fix = Arc::new(file.fix.clone());
         let at = plan.at.clone();

@@ -4,7 +4,10 @@
 use std::path::Path;
 
 use amend_catalog::{Catalogue, policy_file};
-use amend_cloud::remote::{Remote, Signer};
+use amend_cloud::{
+    CallError,
+    remote::{Remote, Signer},
+};
 use amend_domain::{
     fix::Fix,
     plan::At,
@@ -94,7 +97,7 @@ async fn list(config: &Config, output: Output) -> Result<Exit, Failure> {
             vec![plain(&row.name), plain(&row.url), plain(&accounts), plain(most), (state, tone)]
         };
         let rows: Vec<_> = rows.iter().map(shown).collect();
-        let columns = [("executor", 8, 24), ("url", 16, 60), ("for", 10, 14), ("most", 7, 8), ("state", 16, 80)];
+        let columns = [("executor", 8, 24), ("url", 16, 60), ("for", 10, 14), ("most", 9, 9), ("state", 16, 80)];
         output.table(&columns, &rows);
     }
     Ok(if fine { Exit::Ok } else { Exit::No })
@@ -106,7 +109,11 @@ async fn ask(remote: &Remote, catalogue: &Catalogue) -> Row {
     let hello = match remote.hello().await {
         Ok(hello) => Some(hello),
         Err(error) => {
-            wrong.push(error.to_string());
+            wrong.push(match error {
+                CallError::Declined { why, .. } => why,
+                CallError::NoAnswer { reason, .. } | CallError::Unreadable { reason, .. } => reason,
+                error => error.to_string(),
+            });
             None
         }
     };
@@ -142,7 +149,7 @@ fn policy(file: Option<&Path>, config: &Config, output: Output) -> Result<Exit, 
         let account = policy.accounts.iter().find(|account| account_is_of(account.as_str(), fix))?;
         let resource = amend_domain::ResourceId::new("(any)");
         let at = At { resource, cloud: fix.cloud(), account: Some(account.clone()), region: None, via: None };
-        Some(policy.lets_write(fix, &at, word).map_err(|not| not.to_string()))
+        Some(policy.lets_write(fix, &at, word, None).map_err(|not| not.to_string()))
     };
     let mut rows = Vec::new();
     for file in catalogue.iter() {
@@ -150,6 +157,8 @@ fn policy(file: Option<&Path>, config: &Config, output: Output) -> Result<Exit, 
         let (Some(rule), Some(person)) = (lets(fix, &Word::Rule), lets(fix, &person)) else { continue };
         rows.push((fix.id.to_string(), rule, person));
     }
+    // Whatever is done first.
+    rows.sort_by_key(|(_, rule, person)| (rule.is_err(), person.is_err()));
     if output.format() == Format::Json {
         let shown = |(id, rule, person): &(String, Result<(), String>, Result<(), String>)| json!({ "fix": id, "rule": rule.is_ok(), "person": person.is_ok(), "why": rule.as_ref().err() });
         let fixes: Vec<_> = rows.iter().map(shown).collect();
@@ -158,17 +167,16 @@ fn policy(file: Option<&Path>, config: &Config, output: Output) -> Result<Exit, 
             .json(&json!({ "accounts": accounts, "most": policy.most, "stopped": policy.stopped, "fixes": fixes }))?;
         return Ok(Exit::Ok);
     }
-    let yes_or_no = |lets: &Result<(), String>| match lets {
-        Ok(()) => ("yes".to_owned(), Tone::Good),
-        Err(_) => ("no".to_owned(), Tone::Dim),
-    };
     let shown = |(id, rule, person): &(String, Result<(), String>, Result<(), String>)| {
-        let why = person.as_ref().err().or(rule.as_ref().err()).cloned().unwrap_or_default();
-        vec![plain(id), yes_or_no(rule), yes_or_no(person), (why, Tone::Dim)]
+        let (whose, why) = match (rule, person) {
+            (Ok(()), _) => (("rules and people".to_owned(), Tone::Good), ""),
+            (Err(why), Ok(())) => (("people".to_owned(), Tone::Plain), why.as_str()),
+            (Err(_), Err(why)) => (("nobody".to_owned(), Tone::Dim), why.as_str()),
+        };
+        vec![plain(id), whose, (why.to_owned(), Tone::Dim)]
     };
     let shown: Vec<_> = rows.iter().map(shown).collect();
-    output
-        .table(&[("fix", 20, 44), ("on a rule's word", 8, 10), ("on a person's", 8, 10), ("why not", 20, 90)], &shown);
+    output.table(&[("fix", 20, 44), ("done for", 18, 18), ("why not", 24, 90)], &shown);
     output.note(&format!("\n{} in {}", policy_in_a_line(&policy), counted(policy.accounts.len(), "account")));
     Ok(Exit::Ok)
 }
@@ -186,7 +194,7 @@ fn policy_in_a_line(policy: &Policy) -> String {
         (Some(why), _) => format!("everything is stopped: {why};"),
         (None, 0) => format!("at most `{}`", policy.most.as_str()),
         (None, spared) => {
-            format!("at most `{}`, but for what {} spare,", policy.most.as_str(), counted(spared, "name"))
+            format!("at most `{}`, and never where one of {} fits,", policy.most.as_str(), counted(spared, "name"))
         }
     }
 }
