@@ -147,7 +147,7 @@ fn what_is_no_key_is_said_without_repeating_it() {
         assert!(error.contains(why) && !error.contains(&text), "{error}");
     }
     for (text, why) in [(secret, "whpk_"), (format!("whpk_{half}"), "32 bytes")] {
-        let error = Checker::read(&[text.clone()]).expect_err("no key").to_string();
+        let error = Checker::read(std::slice::from_ref(&text)).expect_err("no key").to_string();
         assert!(error.contains(why) && !error.contains(&text), "{error}");
     }
     let shown = format!("{:?} {:?}", Signer::read(&Signer::generate().expect("keys").0), Checker::read(&[public]));

@@ -20,6 +20,7 @@ use amend_pipeline::executor::{AttestKeys, Executor, Parts};
 use amend_web::tasks::{Door, router};
 use async_trait::async_trait;
 use axum::Router;
+use jiff::SignedDuration;
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -88,6 +89,7 @@ pub fn anything(accounts: Vec<AccountId>) -> Policy {
         never: Vec::new(),
         impact: Most::default(),
         spare: Vec::new(),
+        undo_within: SignedDuration::from_hours(30 * 24),
         parameters: BTreeMap::new(),
     }
 }

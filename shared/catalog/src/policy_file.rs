@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use amend_domain::{
-    AccountId, ScopeId,
+    AccountId, ScopeId, Timeframe,
     fix::{Cost, Level, Reach, Reversible},
-    pattern::Pattern,
     policy::{Most, Policy},
     rule::Mode,
     settings::nearest,
 };
+
+use jiff::SignedDuration;
 
 use crate::{
     Catalogue, Mistakes, SourceText,
@@ -60,6 +61,7 @@ pub static FILE: Shape = Shape {
         may("fixes", Kind::Map(&FIXES), "Which fixes."),
         may("impact", Kind::Map(&IMPACT), "The most that a fix may cost, on each axis; anything, where one is absent."),
         may("spare", TEXTS, "Names of resources that are let alone; `*` stands for anything."),
+        may("undo_within", Kind::Text, "How old what is undone may be; 30 days, if absent."),
         may(
             "parameters",
             Kind::Table(&Kind::Table(&Kind::Any)),
@@ -132,7 +134,7 @@ fn read(root: &Node, catalogue: &Catalogue, mistakes: &mut Collector) -> Policy 
         if text.trim().is_empty() {
             mistakes.error(&node, "an empty name spares nothing", None);
         }
-        spare.push(Pattern::new(&text));
+        spare.push(Policy::spare(&text));
     }
     let word = |name: &str| member("impact", name).map(|node| mistakes.text(node));
     let impact = Most {
@@ -145,7 +147,14 @@ fn read(root: &Node, catalogue: &Catalogue, mistakes: &mut Collector) -> Policy 
     // `stopped: false` is what people write beside `stopped: true`.
     let stopped = root.get("stopped").map(|node| mistakes.text(node)).filter(|why| why != "false").map(Into::into);
     let parameters = parameters(root, catalogue, mistakes);
-    Policy { stopped, most, accounts, only, never, impact, spare, parameters }
+    let mut undo_within = SignedDuration::from_hours(30 * 24);
+    if let Some(node) = root.get("undo_within") {
+        match Timeframe::parse(&mistakes.text(node)) {
+            Ok(time) => undo_within = SignedDuration::from_secs(time.seconds()),
+            Err(error) => mistakes.error(node, error.to_string(), Some("write it as `30d` or `12h`".into())),
+        }
+    }
+    Policy { stopped, most, accounts, only, never, impact, spare, undo_within, parameters }
 }
 
 /// The values that parameters may have.

@@ -21,10 +21,13 @@ pub use amend_http::signed::{Checker, Signer};
 
 /// The path below an executor's address that takes tasks.
 pub const PATH: &str = "/tasks";
-/// What was not begun after this is not begun any more: long enough to start a function that sleeps.
-const BEGIN_WITHIN: SignedDuration = SignedDuration::from_secs(60);
-/// So long an answer is waited for at most. Whoever writes waits less, as their lease says.
-const ANSWER: Duration = Duration::from_secs(120);
+/// What was not begun after this is not begun any more: long enough to start a function that sleeps, and for clocks
+/// that are not quite right.
+const BEGIN_WITHIN: SignedDuration = SignedDuration::from_secs(45);
+/// What was not done after this is broken off: well before the lease ends of whoever sends it (150 s).
+const END_WITHIN: SignedDuration = SignedDuration::from_secs(100);
+/// So long an answer is waited for.
+const ANSWER: Duration = Duration::from_secs(110);
 
 /// Where an executor is, and what it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +57,7 @@ pub enum Reply {
 /// An executor that does not take a task at all says so like this.
 #[derive(Deserialize)]
 struct Refusal {
+    code: String,
     message: String,
 }
 
@@ -179,9 +183,10 @@ impl Remote {
     /// Sends a task, once.
     async fn ask(&self, what: What, call: &str) -> Result<Reply, CallError> {
         let now = self.clock.now();
-        let expires = now.saturating_add(BEGIN_WITHIN).map_err(|error| not_sent(call, &error.to_string()))?;
+        let later = |by| now.checked_add(by).map_err(|error| not_sent(call, &error.to_string()));
+        let (expires, ends) = (later(BEGIN_WITHIN)?, later(END_WITHIN)?);
         let id = format!("t-{}", self.ids.next(now));
-        let task = Task { version: 1, id: id.as_str().into(), to: self.at.name.as_str().into(), expires, what };
+        let task = Task { version: 1, id: id.as_str().into(), to: self.at.name.as_str().into(), expires, ends, what };
         let body = serde_json::to_vec(&task).map_err(|error| not_sent(call, &error.to_string()))?;
         let mut headers = self.signer.headers(&id, now, &body);
         headers.push(("content-type".into(), "application/json".into()));
@@ -196,19 +201,24 @@ impl Remote {
                 call: call.to_owned(),
                 reason: self.says(&error.to_string()),
             }),
-            // Whatever it does, it answers with success: this is about the task.
+            // Somebody on the way sent it twice, and the first may have been done.
+            409 => Err(self.untold(call, "the task was there before")),
+            // Whatever an executor does, it answers with success: this is about the task, or of somebody before it.
             status @ 400..500 => {
-                let refusal = serde_json::from_slice::<Refusal>(&response.body);
-                let why = refusal.map_or_else(|_| format!("status {status}"), |refusal| refusal.message);
-                let may_pass = matches!(status, 408 | 425 | 429);
+                let refusal = serde_json::from_slice::<Refusal>(&response.body).ok();
+                let refusal = refusal.filter(|refusal| refusal.code.starts_with("task."));
+                // What stands on the way, clocks, keys and versions may be put right.
+                let may_pass = refusal.as_ref().is_none_or(|refusal| refusal.code != "task.addressee");
+                let why = refusal.map_or_else(|| format!("status {status}"), |refusal| refusal.message);
                 Err(CallError::Declined { call: call.to_owned(), by: self.at.name.clone(), why, may_pass })
             }
-            status => Err(CallError::NoAnswer {
-                call: call.to_owned(),
-                reason: self.says(&format!("status {status}")),
-                unsent: false,
-            }),
+            status => Err(self.untold(call, &format!("status {status}"))),
         }
+    }
+
+    /// Nobody knows what was done.
+    fn untold(&self, call: &str, why: &str) -> CallError {
+        CallError::NoAnswer { call: call.to_owned(), reason: self.says(why), unsent: false }
     }
 
     fn says(&self, what: &str) -> String {

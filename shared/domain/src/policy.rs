@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -30,6 +31,8 @@ pub struct Policy {
     pub impact: Most,
     /// Names of resources that are let alone.
     pub spare: Vec<Pattern>,
+    /// How old what is undone may be.
+    pub undo_within: SignedDuration,
     /// The values that parameters of fixes may have beside their own defaults: by fix, by parameter.
     pub parameters: BTreeMap<Box<str>, BTreeMap<Box<str>, Vec<Value>>>,
 }
@@ -91,6 +94,9 @@ impl Policy {
     ) -> Result<(), NotAllowed> {
         self.lets_in(at.account.as_ref())?;
         let id = &fix.id;
+        if fix.most() == Ceiling::Ticket {
+            return Err(no("this fix is only ever a ticket".into()));
+        }
         if self.most < word.needs() {
             return Err(no(match word {
                 Word::Rule => {
@@ -129,13 +135,71 @@ impl Policy {
                 return Err(no(format!("its policy does not give the parameter `{name}` of this fix such a value")));
             }
         }
-        let spared = |resource: &ResourceId| {
-            let name = resource.as_str().to_lowercase();
-            self.spare.iter().any(|spared| spared.fits(&name))
-        };
-        if let Some(resource) = std::iter::once(&at.resource).chain(&at.via).find(|resource| spared(resource)) {
-            return Err(no(format!("its policy lets `{resource}` alone")));
+        self.spares(std::iter::once(at.resource.as_str()).chain(at.via.as_ref().map(ResourceId::as_str)))
+    }
+
+    /// Whether what a fix wrote may be brought back. That takes less than to write it: what was half done when the
+    /// policy changed is not left half done.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn lets_undo(&self, at: &At, attested: Timestamp, now: Timestamp) -> Result<(), NotAllowed> {
+        self.lets_in(at.account.as_ref())?;
+        if self.most < Mode::Approve {
+            return Err(no(format!("its policy lets at most `{}` be done", self.most.as_str())));
+        }
+        let since = now.duration_since(attested);
+        if since > self.undo_within {
+            let (days, most) = (since.as_hours() / 24, self.undo_within.as_hours() / 24);
+            return Err(no(format!(
+                "it was attested {days} days ago, and its policy lets be undone what is {most} days old"
+            )));
+        }
+        self.spares(std::iter::once(at.resource.as_str()).chain(at.via.as_ref().map(ResourceId::as_str)))
+    }
+
+    /// Whether something of this is let alone: by its name, by that of what it is in, or by its short name.
+    ///
+    /// # Errors
+    /// When it is.
+    pub fn spares<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<(), NotAllowed> {
+        if self.spare.is_empty() {
+            return Ok(());
+        }
+        for name in names {
+            let lower = without_host(&name.to_lowercase()).to_owned();
+            let short = ResourceId::new(name).short_name().to_lowercase();
+            let above = lower.match_indices('/').filter_map(|(at, _)| lower.get(..at));
+            let mut all = above.chain([lower.as_str(), short.as_str()]);
+            if all.any(|name| self.spare.iter().any(|spared| spared.fits(name))) {
+                return Err(no(format!("its policy lets `{name}` alone")));
+            }
         }
         Ok(())
+    }
+
+    /// A pattern of what is let alone, as names are compared.
+    #[must_use]
+    pub fn spare(text: &str) -> Pattern {
+        let text = text.trim();
+        // A name without `*` is written as resources are named here.
+        let text = if text.contains('*') { text.to_owned() } else { ResourceId::new(text).as_str().to_owned() };
+        Pattern::new(without_host(&text))
+    }
+}
+
+/// A name of Google's without the service that it was told by: there may be several for one resource.
+fn without_host(name: &str) -> &str {
+    name.strip_prefix("//").and_then(|rest| rest.find('/').and_then(|at| rest.get(at..))).unwrap_or(name)
+}
+
+/// All texts in a value.
+#[must_use]
+pub fn texts(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(list) => list.iter().flat_map(texts).collect(),
+        Value::Object(members) => members.values().flat_map(texts).collect(),
+        _ => Vec::new(),
     }
 }

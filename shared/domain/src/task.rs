@@ -18,12 +18,14 @@ use crate::{
 pub struct Task {
     /// The version of the format: 1.
     pub version: u32,
-    /// Its id: `t-` and 26 characters. One is done once.
+    /// Its id: `t-` and lower-case letters and digits.
     pub id: Box<str>,
     /// The executor that it is for, by its name.
     pub to: Box<str>,
     /// After this it is not begun any more.
     pub expires: Timestamp,
+    /// After this nobody waits for it: what is under way then is broken off.
+    pub ends: Timestamp,
     /// What is to be done.
     pub what: What,
 }
@@ -66,8 +68,8 @@ pub enum What {
 pub struct Order {
     /// The remediation.
     pub remediation: Box<str>,
-    /// Counts the changes of its record. For the executor's log: a writer that saw an older one is too late to keep
-    /// what it is about to do, and so does nothing.
+    /// Counts the changes of its record: for the executor's log. (A hub whose record is older could not keep what it was
+    /// about to do, and so sent nothing.)
     pub revision: u64,
     /// On whose word.
     pub word: Word,

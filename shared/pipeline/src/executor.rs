@@ -7,15 +7,16 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use amend_catalog::Catalogue;
-use amend_cloud::{CallError, Cloud, Place, facts, remote::Reply};
+use amend_cloud::{CallError, Cloud, Place, facts, graph, remote::Reply};
 use amend_domain::{
     AccountId, Cloud as CloudName, digest,
-    fix::Step as Purpose,
+    fix::{Fix, Step as Purpose},
     plan::Plan,
-    policy::{NotAllowed, Policy},
+    policy::{self, NotAllowed, Policy},
     ports::Clock,
     task::{Hello, Order, Step, Task, What},
 };
@@ -28,11 +29,17 @@ use serde_json::Value;
 use crate::{
     fixer::{Where, at},
     guard,
-    remedy::{NotDue, Remedy, RemedyError, in_time},
+    remedy::{NotDue, Remedy, RemedyError, time_left},
 };
 
 /// No task may live longer than this.
-const LONGEST: SignedDuration = SignedDuration::from_mins(5);
+const LONGEST: SignedDuration = SignedDuration::from_secs(90);
+/// No task may be under way longer than this, by our clock.
+const ENDS: SignedDuration = SignedDuration::from_secs(145);
+/// What was attested longer ago is not begun any more.
+const FRESH: SignedDuration = SignedDuration::from_hours(24);
+/// No name is longer.
+const NAME: usize = 64;
 /// So many tasks are known again at most. Where there are more, no more is done until some have expired.
 const MOST: usize = 100_000;
 
@@ -74,19 +81,26 @@ pub struct Parts {
 
 /// The tasks that a process has had and that have not expired.
 ///
-/// It makes a replay within minutes quiet. That a replay is harmless in any case follows from the resource: it is not
-/// as the plan says any more.
+/// It makes a replay within the minute quiet. Where this memory is gone, a replay finds the resource as the first left
+/// it, and so does nothing, unless the resource was brought back within that minute.
 #[derive(Default)]
 pub struct Seen(Mutex<BTreeMap<Box<str>, Timestamp>>);
 
 impl Seen {
-    /// Notes a task. Returns whether it is new.
-    fn note(&self, task: &Task, now: Timestamp) -> bool {
+    /// Notes a task that is new.
+    fn note(&self, task: &Task, now: Timestamp) -> Result<(), NotTaken> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= MOST {
             seen.retain(|_, expires| *expires > now);
         }
-        seen.len() < MOST && seen.insert(task.id.clone(), task.expires).is_none()
+        if seen.contains_key(&task.id) {
+            return Err(NotTaken::Seen);
+        }
+        if seen.len() >= MOST {
+            return Err(NotTaken::Busy);
+        }
+        seen.insert(task.id.clone(), task.expires);
+        Ok(())
     }
 }
 
@@ -100,11 +114,17 @@ pub enum NotTaken {
     #[error("this task is for another executor")]
     Addressee,
     /// It has expired, or would live too long.
-    #[error("this task has expired, or expires in more than five minutes: are the clocks right?")]
+    #[error("this task has expired, or has too long to live: are the clocks of the hub and the executor right?")]
     Expired,
+    /// Its name, or that of its remediation, is none.
+    #[error("this task has no proper name")]
+    Id,
     /// It was here before.
     #[error("this task was here before")]
     Seen,
+    /// There were too many.
+    #[error("too many tasks came within a minute")]
+    Busy,
 }
 
 /// What an executor knows its own word by: the first key signs, each is known.
@@ -168,6 +188,8 @@ impl Executor {
         for cloud in [CloudName::Azure, CloudName::Aws, CloudName::Gcp] {
             reads.extend(guard::calls(cloud).iter().chain(facts::calls(cloud)).map(|call| (*call).to_owned()));
         }
+        // A query looks at all that this identity sees.
+        reads.remove(graph::QUERY);
         let Parts { name, catalogue, cloud, policy, keys, clock, seen } = parts;
         Self { name: name.into(), catalogue, cloud, policy, keys, clock, reads, seen }
     }
@@ -186,12 +208,18 @@ impl Executor {
         if task.to != self.name {
             return Err(NotTaken::Addressee);
         }
-        if task.expires <= now || task.expires.duration_since(now) > LONGEST {
+        let order = match &task.what {
+            What::Attest { order } | What::Write { order, .. } => Some(order),
+            What::Hello | What::Read { .. } => None,
+        };
+        if !is_name(&task.id, "t-") || order.is_some_and(|order| !is_name(&order.remediation, "r-")) {
+            return Err(NotTaken::Id);
+        }
+        let after = |time: Timestamp| time.duration_since(now);
+        if task.expires <= now || after(task.expires) > LONGEST || after(task.ends) > ENDS {
             return Err(NotTaken::Expired);
         }
-        if !self.seen.note(task, now) {
-            return Err(NotTaken::Seen);
-        }
+        self.seen.note(task, now)?;
         let policy = (self.policy)();
         let call = match &task.what {
             What::Hello => return Ok(Reply::Hello(self.hello(policy))),
@@ -211,7 +239,7 @@ impl Executor {
                 )));
             }
         };
-        let in_time = || in_time(self.clock.now(), task.expires, deadline);
+        let left = || time_left(self.clock.now(), task, deadline);
         let done = match &task.what {
             What::Hello => return Ok(Reply::Hello(self.hello(Ok(policy)))),
             What::Read { account, region, call, with } => match policy.lets_in(Some(account)) {
@@ -219,7 +247,7 @@ impl Executor {
                 Err(not) => Err(declined(not)),
             },
             What::Attest { order } => self.attest(&policy, order).await,
-            What::Write { order, step } => self.write(&policy, order, step, in_time).await,
+            What::Write { order, step } => self.write(&policy, order, step, left).await,
         };
         self.log(task, call, done.as_ref().err());
         Ok(done.unwrap_or_else(Reply::Failed))
@@ -252,16 +280,23 @@ impl Executor {
         if !self.reads.contains(call) || !found.only_reads() {
             return Err(unknown());
         }
+        // INVARIANT: what is looked at is in the account that the policy was asked about.
+        if !stays_in(account, with) {
+            return Err(self.declined(call, format!("it looks beyond `{account}`"), false));
+        }
         let place = Place { account: Some(account.clone()), region: region.map(Into::into), ..Place::default() };
         self.cloud.call(&place, &found, with).await.map(Reply::Value)
     }
 
     async fn attest(&self, policy: &Policy, order: &Order) -> Result<Reply, CallError> {
-        let call = order.plan.calls.first().map_or(&order.plan.fix, |planned| &planned.call);
-        let remedy = self.allowed(policy, order, call)?;
-        remedy.agrees(&order.plan).await.map_err(|not| self.not_due(call, not))?;
-        let said = self.said(order).map_err(|error| self.declined(call, error.to_string(), false))?;
-        let attest = self.keys.attest(&said);
+        let plan = &order.plan;
+        let call = plan.calls.first().map_or(&plan.fix, |planned| &planned.call);
+        let remedy = self.remedy(order, call)?;
+        self.lets_write(policy, &remedy, order, call)?;
+        remedy.agrees(plan).await.map_err(|not| self.not_due(call, not))?;
+        let now = self.clock.now().as_second();
+        let said = self.said(order, now).map_err(|error| self.declined(call, error.to_string(), false))?;
+        let attest = self.keys.attest(&said).map(|attest| format!("{now}.{attest}").into());
         attest.map(Reply::Attest).ok_or_else(|| self.declined(call, "it has no key to attest with".into(), false))
     }
 
@@ -270,59 +305,87 @@ impl Executor {
         policy: &Policy,
         order: &Order,
         step: &Step,
-        in_time: impl Fn() -> bool,
+        left: impl Fn() -> Option<Duration>,
     ) -> Result<Reply, CallError> {
         let call = &step.call.call;
-        let remedy = self.allowed(policy, order, call)?;
+        let remedy = self.remedy(order, call)?;
         // INVARIANT: nothing is written, and nothing brought back, that this executor did not see for itself before.
-        let said = self.said(order).map_err(|error| self.declined(call, error.to_string(), false))?;
-        if !step.attest.as_deref().is_some_and(|attest| self.keys.knows(&said, attest)) {
+        let attested = step.attest.as_deref().and_then(|attest| self.attested(order, attest)).ok_or_else(|| {
             let why = "it never said that the resource was as the plan says".to_owned();
-            return Err(self.declined(call, why, false));
+            self.declined(call, why, false)
+        })?;
+        let now = self.clock.now();
+        if step.undo {
+            let lets = policy.lets_undo(&order.plan.at, attested, now);
+            lets.map_err(|not| self.declined(call, not.why, not.may_pass))?;
+        } else {
+            self.lets_write(policy, &remedy, order, call)?;
+            if now.duration_since(attested) > FRESH {
+                return Err(self.changed(call, "the plan was attested too long ago"));
+            }
         }
-        let answer = remedy.do_step(order, step, in_time).await;
+        // What a call names may be another resource than the one that is assessed.
+        let names = policy::texts(&step.call.with);
+        policy.spares(names).map_err(|not| self.declined(call, not.why, not.may_pass))?;
+        let answer = remedy.do_step(order, step, left).await;
         answer.map(Reply::Value).map_err(|not| self.not_due(call, not))
     }
 
-    /// What is attested: which remediation found what before it began.
-    fn said(&self, order: &Order) -> Result<Vec<u8>, serde_json::Error> {
-        let said = ("amend-attest-1", &self.name, &order.remediation, order.plan.digest_of()?);
+    fn lets_write(&self, policy: &Policy, remedy: &Remedy, order: &Order, call: &str) -> Result<(), CallError> {
+        let plan = &order.plan;
+        let lets = policy.lets_write(remedy.fix(), &plan.at, &order.word, Some(&plan.params));
+        let named = plan.calls.iter().flat_map(|planned| policy::texts(&planned.with));
+        lets.and_then(|()| policy.spares(named)).map_err(|not| self.declined(call, not.why, not.may_pass))
+    }
+
+    /// When it attested what an order says, where it did.
+    fn attested(&self, order: &Order, attest: &str) -> Option<Timestamp> {
+        let (second, signed) = attest.split_once('.')?;
+        let second = second.parse().ok()?;
+        let said = self.said(order, second).ok()?;
+        self.keys.knows(&said, signed).then(|| Timestamp::from_second(second).ok()).flatten()
+    }
+
+    /// What is attested: which remediation found what before it began, and when.
+    fn said(&self, order: &Order, second: i64) -> Result<Vec<u8>, serde_json::Error> {
+        let said = ("amend-attest-1", &self.name, &order.remediation, order.plan.digest_of()?, second);
         digest::digest(&said).map(String::into_bytes)
     }
 
-    /// The fix of a plan, where it is allowed.
-    fn allowed(&self, policy: &Policy, order: &Order, call: &str) -> Result<Remedy, CallError> {
+    /// The fix of a plan that is whole, as this executor has it.
+    fn remedy(&self, order: &Order, call: &str) -> Result<Remedy, CallError> {
         let plan = &order.plan;
         let no = |why: String| self.declined(call, why, false);
         let file = self.catalogue.get(&plan.fix);
         let file = file.ok_or_else(|| no(format!("it has no fix `{}`", plan.fix)))?;
         if file.fix.digest != plan.fix_digest {
-            return Err(no(format!("its fix `{}` is another than the hub's: bring both to one version", plan.fix)));
+            let why = format!("its fix `{}` is another than the hub's: bring both to one version", plan.fix);
+            return Err(self.declined(call, why, true));
         }
-        self.is_whole(plan).map_err(&no)?;
-        policy
-            .lets_write(&file.fix, &plan.at, &order.word, Some(&plan.params))
-            .map_err(|not| self.declined(call, not.why, not.may_pass))?;
-        let fix = Arc::new(file.fix.clone());
-        let at = plan.at.clone();
+        self.is_whole(plan, &file.fix).map_err(&no)?;
+        let (fix, at) = (Arc::new(file.fix.clone()), plan.at.clone());
         Remedy::new(fix, at, &plan.params, Arc::clone(&self.cloud), Arc::clone(&self.clock))
             .map_err(|error| no(error.to_string()))
     }
 
     /// Whether a plan says what its digest says, and the resource is where it says.
-    fn is_whole(&self, plan: &Plan) -> Result<(), String> {
+    fn is_whole(&self, plan: &Plan, fix: &Fix) -> Result<(), String> {
         let digest = plan.digest_of().map_err(|error| error.to_string())?;
         if *digest != *plan.digest {
             return Err("the digest of the plan does not fit".into());
         }
-        let file = self.catalogue.get(&plan.fix).ok_or("there is no such fix")?;
+        // A second name for one resource would be one that the policy does not know.
+        let partition = plan.at.resource.as_str().strip_prefix("arn:").and_then(|rest| rest.split(':').next());
+        if partition.is_some_and(|partition| partition != partition_of(plan.at.region.as_deref().unwrap_or_default())) {
+            return Err("the partition of the resource is not that of its region".into());
+        }
         let place = Where {
             resource: plan.at.resource.to_string(),
             account: plan.at.account.as_ref().map(|account| account.native().to_owned()),
             region: plan.at.region.as_deref().map(ToOwned::to_owned),
         };
         // INVARIANT: the account that the policy is asked about is that of the resource.
-        let mut found = at(&file.fix, &place).map_err(|error| error.to_string())?;
+        let mut found = at(fix, &place).map_err(|error| error.to_string())?;
         found.via.clone_from(&plan.at.via);
         if found == plan.at { Ok(()) } else { Err("the resource is not where the plan says".into()) }
     }
@@ -331,12 +394,14 @@ impl Executor {
         CallError::Declined { call: call.to_owned(), by: self.name.to_string(), why, may_pass }
     }
 
+    fn changed(&self, call: &str, why: &str) -> CallError {
+        CallError::Changed { call: call.to_owned(), by: self.name.to_string(), why: why.to_owned() }
+    }
+
     fn not_due(&self, call: &str, not: NotDue) -> CallError {
         match not {
             NotDue::Failed(error) => error,
-            NotDue::Changed(why) => {
-                CallError::Changed { call: call.to_owned(), by: self.name.to_string(), why: why.to_owned() }
-            }
+            NotDue::Changed(why) => self.changed(call, why),
             NotDue::Late => self.declined(call, "it was too late to begin".into(), true),
             NotDue::Untold(error) => {
                 let may_pass = matches!(&error, RemedyError::Read { source, .. } if source.may_pass());
@@ -380,4 +445,39 @@ impl Executor {
             }
         }
     }
+}
+
+/// Whether a text can be a name of a task or a remediation: it stands in logs, and names sessions in clouds.
+fn is_name(text: &str, begins: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    text.len() <= NAME && text.starts_with(begins) && text.chars().all(plain)
+}
+
+/// The partition of AWS that a region is in.
+fn partition_of(region: &str) -> &'static str {
+    match region {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
+        region if region.starts_with("us-iso-") => "aws-iso",
+        region if region.starts_with("us-isob-") => "aws-iso-b",
+        region if region.starts_with("eu-isoe-") => "aws-iso-e",
+        region if region.starts_with("us-isof-") => "aws-iso-f",
+        region if region.starts_with("eusc-") => "aws-eusc",
+        _ => "aws",
+    }
+}
+
+/// Whether what is looked at stays in an account. What AWS shows is that of the credentials, and of Azure that of the
+/// path; Google's calls name whole organizations, too.
+fn stays_in(account: &AccountId, with: &Value) -> bool {
+    if !account.as_str().starts_with("gcp:") {
+        return true;
+    }
+    let inside = |text: &str| {
+        let project = text.strip_prefix("projects/").and_then(|rest| rest.split('/').next());
+        project.is_some_and(|project| project.eq_ignore_ascii_case(account.native()))
+    };
+    let named = ["scope", "parent"].iter().filter_map(|name| with.get(name));
+    let listed = with.get("body").and_then(|body| body.get("resourceNames")).and_then(Value::as_array);
+    named.chain(listed.into_iter().flatten()).all(|value| value.as_str().is_some_and(inside))
 }

@@ -21,7 +21,7 @@ use tracing::warn;
 use crate::ErrorBody;
 
 /// The largest task, in bytes: a plan holds what was there before.
-pub const MOST: usize = 4 << 20;
+pub const MOST: usize = 1 << 20;
 
 /// What answers tasks.
 pub struct Door {
@@ -82,7 +82,9 @@ async fn task(State(asked): State<Asked>, headers: HeaderMap, body: Bytes) -> Re
                 NotTaken::Version => (StatusCode::BAD_REQUEST, "task.version"),
                 NotTaken::Addressee => (StatusCode::FORBIDDEN, "task.addressee"),
                 NotTaken::Expired => (StatusCode::REQUEST_TIMEOUT, "task.expired"),
+                NotTaken::Id => (StatusCode::BAD_REQUEST, "task.id"),
                 NotTaken::Seen => (StatusCode::CONFLICT, "task.seen"),
+                NotTaken::Busy => (StatusCode::TOO_MANY_REQUESTS, "task.busy"),
             };
             refuse(status, code, &not.to_string())
         }

@@ -93,8 +93,13 @@ fn executor_at(reader: &mut Reader, node: &Node, hub: &mut Hub, known: &mut BTre
         let text = reader.mistakes.text(node);
         match policy_file::account(&text) {
             None => {
-                let hint = "write `aws:111122223333`, `gcp:projects/NAME`, or `/subscriptions/ID`";
+                let hint = "write `aws:111122223333` or `gcp:projects/NAME`";
                 reader.mistakes.error(node, format!("`{text}` is no account"), Some(hint.into()));
+            }
+            // What Resource Graph tells is asked for by the hub itself, for all subscriptions at once.
+            Some(account) if account.as_str().starts_with('/') => {
+                let hint = "give the hub's identity a role there";
+                reader.mistakes.error(node, "subscriptions are not reached through executors", Some(hint.into()));
             }
             Some(account) if !known.insert(account.clone()) => {
                 reader.mistakes.error(node, format!("`{text}` has an executor already"), None);

@@ -238,7 +238,16 @@ impl Remedy {
                 }
                 None
             }
-            Err(Unknown { why, throttled }) => {
+            // The executor found another resource, and nothing was sent before: it is to be planned again.
+            Err(Unknown { why, changed: true, .. }) if !undo && r.made.len() == 1 => {
+                if let Some(made) = r.made.last_mut() {
+                    made.outcome = MadeOutcome::Refused { why };
+                }
+                (r.state, r.why) = (State::Superseded, Some(CHANGED.to_owned()));
+                let _: Kept = self.keep(r, journal).await?;
+                return Ok(None);
+            }
+            Err(Unknown { why, throttled, .. }) => {
                 r.why = Some(why);
                 let now = self.now();
                 // What goes on at the cloud has its time from now on. A cloud that is busy is left alone.
@@ -263,7 +272,7 @@ impl Remedy {
     ///
     /// Where nobody knows whether it was done, that is the error.
     async fn write(&self, _: Kept, r: &Remediation, call: &Call, step: &Step) -> Result<MadeOutcome, Unknown> {
-        let unknown = |why: String| Unknown { why, throttled: false };
+        let unknown = |why: String| Unknown { why, throttled: false, changed: false };
         // INVARIANT: a call ends before the lease does, or nobody waits for it any more; whoever slept or
         // waited for the store meanwhile sends nothing.
         let left = LEASE.saturating_sub(self.now().duration_since(r.changed)).saturating_sub(SPARE);
@@ -278,9 +287,13 @@ impl Remedy {
         };
         match answer {
             Ok(_) => Ok(MadeOutcome::Accepted),
+            // Reading tells how it stands, and whether that is our own doing.
+            Err(error @ CallError::Changed { .. }) => {
+                Err(Unknown { why: error.to_string(), throttled: false, changed: true })
+            }
             // It was not done, and may be later.
             Err(error) if error.effect() == Effect::None && error.may_pass() => {
-                Err(Unknown { why: error.to_string(), throttled: true })
+                Err(Unknown { why: error.to_string(), throttled: true, changed: false })
             }
             Err(error) if error.effect() == Effect::None => Ok(MadeOutcome::Refused { why: error.to_string() }),
             Err(error) => {
@@ -435,6 +448,8 @@ struct Unknown {
     why: String,
     /// The cloud was busy: it was not done, and reading tells whether it is still needed later.
     throttled: bool,
+    /// Whoever was to do it found another resource than it was planned for.
+    changed: bool,
 }
 
 /// How long a cloud that is busy is left alone.
@@ -444,7 +459,9 @@ const THROTTLED: Duration = Duration::from_mins(1);
 /// nothing about whether fixes work. Sources: <https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-policy-requestdisallowedbypolicy>,
 /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>,
 /// <https://cloud.google.com/resource-manager/docs/organization-policy/overview#violations>.
-const FORBIDDEN: [&str; 6] = [
+const FORBIDDEN: [&str; 7] = [
+    // What an executor says of its policy: `CallError::Declined`.
+    "` declines: its policy ",
     "RequestDisallowedByPolicy",
     "ScopeLocked",
     "DenyAssignmentAuthorizationFailed",

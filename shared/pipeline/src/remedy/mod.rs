@@ -35,7 +35,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 pub use execute::NotDue;
-pub(crate) use execute::in_time;
+pub(crate) use execute::time_left;
 pub use journal::{FirstRecord, Journal, LEASE, Memory, StoreJournal};
 pub use locate::locate;
 pub use observe::Observed;

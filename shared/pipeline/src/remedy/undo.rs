@@ -116,12 +116,16 @@ impl Remedy {
 
     /// Whether a setting is as somebody else made it. Only where a fix changes a list element by element
     /// can it be half-way for our own sake.
-    fn is_theirs(&self, setting: &str, standing: Standing) -> bool {
-        let one_by_one = self.fix.writes.iter().any(|write| {
+    pub(super) fn is_theirs(&self, setting: &str, standing: Standing) -> bool {
+        standing == Standing::Other || standing == Standing::Between && !self.is_one_by_one(setting)
+    }
+
+    /// Whether the fix changes a setting element by element.
+    pub(super) fn is_one_by_one(&self, setting: &str) -> bool {
+        self.fix.writes.iter().any(|write| {
             write.for_each.is_some()
                 && (write.changes.is_empty() || write.changes.iter().any(|name| **name == *setting))
-        });
-        standing == Standing::Other || standing == Standing::Between && !one_by_one
+        })
     }
 
     async fn look_again(&self, r: &mut Remediation, journal: &dyn Journal) -> Result<Option<Timestamp>, RemedyError> {
