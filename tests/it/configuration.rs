@@ -256,17 +256,34 @@ fn mistakes_show_no_secrets() {
             vec![("AMEND__CONNECT__A__GITHUB__URL".to_owned(), "https://me:hush-hush@x.org/a".to_owned())],
         ),
         ("version: 1\nnotices: { mail: { url: smtp://x, password: hush-hush, form: x } }", vec![]),
+        // The keys of hubs: a seed of 32 bytes, and what is made of it.
+        (&format!("version: 1\nhub:\n  key: whsk_hush{}==\n  execs: x\n", "aB+/".repeat(20)), vec![]),
+        (&format!("version: 1\nhub:\n  keys: whsk_hush{}=\n", "aB+/".repeat(10)), vec![]),
+        (&format!("version: 1\nexecutor:\n  hubs: [whsk_hush{}==]\n", "aB+/".repeat(20)), vec![]),
+        (&format!("version: 1\nexecutor:\n  keyz: hush{}=\n", "aB+/".repeat(10)), vec![]),
+        (
+            "version: 1\nhub: { executors: [{ name: a, url: 'https://me:hush@x.org', accounts: 'aws:111122223333' }] }",
+            vec![],
+        ),
+        (
+            "version: 1\nhub: { executors: [{ name: a, url: 'https://me:hush@127.0.0.1:80', accounts: 'aws:111122223333' }] }",
+            vec![],
+        ),
+        (
+            "version: 1\nhub: { executors: [{ name: a, url: 'https://x.org/?code=hush', accounts: 'aws:111122223333' }] }",
+            vec![],
+        ),
     ] {
         let file = SourceText::new("amend.yaml", text);
         let mistakes = config::load(Some(&file), Path::new(""), &environment, moment("2026-11-20T12:00:00Z"));
         let mistakes = mistakes.expect_err(text);
         let json = serde_json::to_string(mistakes.list()).expect("JSON");
-        assert!(!json.contains("hush"), "{text}: {json}");
+        assert!(!json.contains("hush") && !json.contains("aB+/aB+/"), "{text}: {json}");
         for mistake in mistakes.list() {
             let handler = miette::NarratableReportHandler::new();
             let mut shown = String::new();
             handler.render_report(&mut shown, mistake).expect("shown");
-            assert!(!shown.contains("hush"), "{text}: {shown}");
+            assert!(!shown.contains("hush") && !shown.contains("aB+/aB+/"), "{text}: {shown}");
         }
     }
 }
@@ -318,7 +335,7 @@ fn a_hub_and_an_executor_are_read_and_their_mistakes_are_shown() {
     let of = |url: &str, accounts: &str| format!("    - {{ name: other, url: '{url}', accounts: {accounts} }}\n");
     for (text, environment, says) in [
         (hub(one), vec![], "`hub.key` is missing"),
-        (hub(one), vec![("AMEND__HUB__KEY", public.as_str())], "`hub.key` cannot be used"),
+        (hub(one), vec![("AMEND__HUB__KEY", public.as_str())], "this key only checks"),
         (hub(one), vec![("AMEND__HUB__KEY", "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")], "of a pair"),
         (hub(&format!("{one}{one}")), vec![key], "there are two executors `aws-prod`"),
         (

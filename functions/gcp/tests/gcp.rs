@@ -263,6 +263,13 @@ fn from_a_finding_to_a_confirmed_fix_through_an_executor() {
     report["UpdatedAt"] = json!("2126-01-02T03:04:07Z");
     assert_eq!(service.push("/push/pub-sub", &message(&report.to_string())).1["updated"], 1);
     assert_eq!(service.app.problems()[0]["state"], "closed");
+    // What the account's team stopped goes on when they let it, and no attempt is counted.
+    far.write("policy.yaml", "version: 1\nmost: enforce\naccounts: aws:123456789012\nstopped: an incident\n");
+    let (_, _, stopped, _) = bucket();
+    assert_eq!(service.push("/push/pub-sub", &message(&stopped.to_string())).1["new"], 1);
+    let (status, done) = service.push("/push/advance", &json!({}));
+    assert_eq!((status, &done["done"], &done["put_off"]), (200, &json!(1), &json!(0)), "{done}");
+    assert!(service.program.said().contains("stops everything: an incident"), "{}", service.program.said());
     // An executor that is away is waited for, and nothing is written meanwhile.
     executor.kill();
     let (_, _, other, _) = bucket();

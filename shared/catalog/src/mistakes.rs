@@ -127,12 +127,14 @@ impl Mistakes {
     }
 }
 
-/// What is not shown: passwords in URLs, keys of 32 bytes in base64, keys of webhooks, paths of addresses, and whatever stands after a name
-/// that looks like that of a secret, a misspelt one included.
+/// What is not shown: passwords in URLs, keys of webhooks and of hubs, other keys of 32 bytes or more in base64, paths
+/// of addresses, and whatever stands after a name that looks like that of a secret, a misspelt one included. What a key
+/// is checked with is no secret.
 const SECRETS: &str = r#"(?xi)
     ://[^:/@\s"']*:(?<password>[^\s"']+)@
-    | (?<key>[A-Za-z0-9+/]{43}=)
-    | (?<hook>whsec_[A-Za-z0-9+/=]+)
+    | whpk_[A-Za-z0-9+/]{43}=
+    | (?<hook>wh(?:sec|sk)_[A-Za-z0-9+/=_-]+)
+    | (?<key>[A-Za-z0-9+/]{42,}=)
     | https?://[^/\s"']+(?<path>/[^\s"']{4,})
     | \b\w*(?:tok|pass|secret|slack|teams)\w*["']?\ *:\ *
       (?<value> "[^"\n]*" | '[^'\n]*' | \[[^\]]*\] | [|>][-+]?\ *\n\ +\S+ | [^\s,}\]\[{\#|>][^,}\]\n]* )

@@ -57,7 +57,7 @@ pub static FILE: Shape = Shape {
             Kind::Word(&["observe", "approve", "enforce"]),
             "The most that is done: `observe` writes nothing, `approve` writes on a person's word, `enforce` on a rule's, too.",
         ),
-        must("accounts", TEXTS, "The accounts: `aws:111122223333`, `gcp:projects/NAME`, `/subscriptions/ID`."),
+        must("accounts", TEXTS, "The accounts: `aws:111122223333`, `gcp:projects/NAME`."),
         may("fixes", Kind::Map(&FIXES), "Which fixes."),
         may("impact", Kind::Map(&IMPACT), "The most that a fix may cost, on each axis; anything, where one is absent."),
         may("spare", TEXTS, "Names of resources that are let alone; `*` stands for anything."),
@@ -102,9 +102,12 @@ fn read(root: &Node, catalogue: &Catalogue, mistakes: &mut Collector) -> Policy 
     for node in each(root.get("accounts")) {
         let text = mistakes.text(&node);
         match account(&text) {
+            Some(account) if account.as_str().starts_with('/') => {
+                mistakes.error(&node, "subscriptions are not reached through executors", None);
+            }
             Some(account) => accounts.push(account),
             None => {
-                let hint = "write `aws:111122223333`, `gcp:projects/NAME`, or `/subscriptions/ID`";
+                let hint = "write `aws:111122223333` or `gcp:projects/NAME`";
                 mistakes.error(&node, format!("`{text}` is no account"), Some(hint.into()));
             }
         }

@@ -58,8 +58,8 @@ pub enum CallError {
         by: String,
         /// Why.
         why: String,
-        /// Whether waiting may help.
-        may_pass: bool,
+        /// For how long.
+        lasts: Lasts,
     },
     /// The executor of the account finds another resource than the plan was made for: nothing was sent.
     #[error("`{call}` was not sent: the executor `{by}` finds that {why}")]
@@ -79,6 +79,18 @@ pub enum CallError {
         /// Why.
         reason: String,
     },
+}
+
+/// For how long an executor declines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lasts {
+    /// Asking again does not help.
+    ForGood,
+    /// It may pass: a clock, a key or a version that is not right, a deployment.
+    ForNow,
+    /// Until the account's own team lets it go on.
+    WhileStopped,
 }
 
 /// What a failed call did.
@@ -150,9 +162,15 @@ impl CallError {
         match self {
             Self::Refused { status, .. } => !self.is_denied() && (!(400..500).contains(status) || *status == 429),
             Self::Args { .. } | Self::Changed { .. } => false,
-            Self::Declined { may_pass, .. } => *may_pass,
+            Self::Declined { lasts, .. } => *lasts != Lasts::ForGood,
             _ => true,
         }
+    }
+
+    /// Whether the account's own team stopped everything there.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, Self::Declined { lasts: Lasts::WhileStopped, .. })
     }
 
     /// A stable name for logs and metrics.

@@ -27,7 +27,7 @@ use amend_models::{Call, Texts};
 use async_trait::async_trait;
 use serde_json::Value;
 
-pub use error::{CallError, Effect};
+pub use error::{CallError, Effect, Lasts};
 pub use facts::{CloudFacts, FactSource};
 
 /// Where a call is made, and for what.

@@ -15,7 +15,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{CallError, Cloud, Place};
+use crate::{CallError, Cloud, Lasts, Place};
 
 pub use amend_http::signed::{Checker, Signer};
 
@@ -83,6 +83,17 @@ impl Executors {
         Self { direct, all }
     }
 
+    /// Where the hub has no rights in an account, an executor may have been meant.
+    fn no_executor_for(&self, place: &Place, error: CallError) -> CallError {
+        match (error, &place.account) {
+            (CallError::NotReached { call, reason }, Some(account)) => {
+                let reason = format!("no executor is for `{account}` (`hub.executors`), and the hub itself: {reason}");
+                CallError::NotReached { call, reason }
+            }
+            (error, _) => error,
+        }
+    }
+
     /// Who reaches an account.
     fn of(&self, place: &Place) -> Option<&Remote> {
         let account = place.account.as_ref()?;
@@ -93,7 +104,10 @@ impl Executors {
 #[async_trait]
 impl Cloud for Executors {
     async fn call(&self, place: &Place, call: &Call, args: &Value) -> Result<Value, CallError> {
-        let Some(remote) = self.of(place) else { return self.direct.call(place, call, args).await };
+        let Some(remote) = self.of(place) else {
+            let called = self.direct.call(place, call, args).await;
+            return called.map_err(|error| self.no_executor_for(place, error));
+        };
         fits(call, args)?;
         let account = place.account.clone().ok_or_else(|| remote.unexpected(&call.name()))?;
         let what = What::Read { account, region: place.region.clone(), call: call.name().into(), with: args.clone() };
@@ -117,7 +131,7 @@ impl Cloud for Executors {
 
     async fn attest(&self, place: &Place, order: &Order) -> Result<Option<Box<str>>, CallError> {
         let Some(remote) = self.of(place) else { return self.direct.attest(place, order).await };
-        let name = order.plan.calls.first().map_or("nothing", |planned| &planned.call);
+        let name = order.first_call();
         match remote.ask(What::Attest { order: Box::new(order.clone()) }, name).await? {
             Reply::Attest(attest) => Ok(Some(attest)),
             Reply::Failed(error) => Err(error),
@@ -131,6 +145,13 @@ impl Cloud for Executors {
 /// # Errors
 /// When it may not.
 pub fn address(url: &str) -> Result<(), String> {
+    // INVARIANT: what may be a password, or a key, is not shown.
+    if url.contains(['@', '?', '#']) {
+        return Err("the address of an executor holds no user, no password and no query".into());
+    }
+    if url.trim_end_matches('/').ends_with(PATH) {
+        return Err(format!("`{url}` names `{PATH}`: that is added"));
+    }
     let uri: http::Uri = url.parse().map_err(|_| format!("`{url}` is no address"))?;
     let (scheme, host) = uri.scheme_str().zip(uri.host()).ok_or_else(|| format!("`{url}` is no address"))?;
     match (scheme, uri.port()) {
@@ -208,9 +229,13 @@ impl Remote {
                 let refusal = serde_json::from_slice::<Refusal>(&response.body).ok();
                 let refusal = refusal.filter(|refusal| refusal.code.starts_with("task."));
                 // What stands on the way, clocks, keys and versions may be put right.
-                let may_pass = refusal.as_ref().is_none_or(|refusal| refusal.code != "task.addressee");
-                let why = refusal.map_or_else(|| format!("status {status}"), |refusal| refusal.message);
-                Err(CallError::Declined { call: call.to_owned(), by: self.at.name.clone(), why, may_pass })
+                let for_good = refusal.as_ref().is_some_and(|refusal| refusal.code == "task.addressee");
+                let lasts = if for_good { Lasts::ForGood } else { Lasts::ForNow };
+                let why = refusal.map_or_else(
+                    || format!("status {status}, from somebody who is no executor"),
+                    |refusal| refusal.message,
+                );
+                Err(CallError::Declined { call: call.to_owned(), by: self.at.name.clone(), why, lasts })
             }
             status => Err(self.untold(call, &format!("status {status}"))),
         }
@@ -231,7 +256,9 @@ impl Remote {
             HttpError::Client(_) | HttpError::Url(_) | HttpError::Host { .. } => true,
             HttpError::TooLong { .. } => false,
         };
-        CallError::NoAnswer { call: call.to_owned(), reason: self.says(&error.to_string()), unsent }
+        let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+        let why = std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>();
+        CallError::NoAnswer { call: call.to_owned(), reason: self.says(&why.join(": ")), unsent }
     }
 
     fn unexpected(&self, call: &str) -> CallError {

@@ -50,18 +50,18 @@ pub struct Most {
     pub reach: Option<Reach>,
 }
 
-/// What a policy does not let be done, and whether that may pass.
+/// What a policy does not let be done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct NotAllowed {
     /// Why, in words for the hub.
     pub why: String,
-    /// Whether waiting may help.
-    pub may_pass: bool,
+    /// Whether that is so because everything is stopped.
+    pub stopped: bool,
 }
 
 fn no(why: String) -> NotAllowed {
-    NotAllowed { why, may_pass: false }
+    NotAllowed { why, stopped: false }
 }
 
 impl Policy {
@@ -71,7 +71,7 @@ impl Policy {
     /// When everything is stopped, or the account is not named.
     pub fn lets_in(&self, account: Option<&AccountId>) -> Result<(), NotAllowed> {
         if let Some(why) = &self.stopped {
-            return Err(NotAllowed { why: format!("its policy stops everything: {why}"), may_pass: true });
+            return Err(NotAllowed { why: format!("its policy stops everything: {why}"), stopped: true });
         }
         match account {
             Some(account) if self.accounts.contains(account) => Ok(()),
@@ -150,9 +150,9 @@ impl Policy {
         }
         let since = now.duration_since(attested);
         if since > self.undo_within {
-            let (days, most) = (since.as_hours() / 24, self.undo_within.as_hours() / 24);
+            let (since, most) = (said(since), said(self.undo_within));
             return Err(no(format!(
-                "it was attested {days} days ago, and its policy lets be undone what is {most} days old"
+                "it was attested {since} ago, and its policy lets be undone what is no older than {most}"
             )));
         }
         self.spares(std::iter::once(at.resource.as_str()).chain(at.via.as_ref().map(ResourceId::as_str)))
@@ -185,6 +185,16 @@ impl Policy {
         // A name without `*` is written as resources are named here.
         let text = if text.contains('*') { text.to_owned() } else { ResourceId::new(text).as_str().to_owned() };
         Pattern::new(without_host(&text))
+    }
+}
+
+/// A length of time in the largest unit of which it has two.
+fn said(time: SignedDuration) -> String {
+    match time.as_secs() {
+        seconds if seconds < 120 => format!("{seconds} seconds"),
+        seconds if seconds < 7_200 => format!("{} minutes", seconds / 60),
+        seconds if seconds < 172_800 => format!("{} hours", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
     }
 }
 

@@ -62,6 +62,28 @@ pub enum What {
     },
 }
 
+impl What {
+    /// The call that it is about, or what stands for it; nothing, where it is about none.
+    #[must_use]
+    pub fn call(&self) -> Option<&str> {
+        match self {
+            Self::Hello => None,
+            Self::Read { call, .. } => Some(call),
+            Self::Attest { order } => Some(order.first_call()),
+            Self::Write { step, .. } => Some(&step.call.call),
+        }
+    }
+
+    /// What it is done for; nothing, where nothing is written.
+    #[must_use]
+    pub fn order(&self) -> Option<&Order> {
+        match self {
+            Self::Hello | Self::Read { .. } => None,
+            Self::Attest { order } | Self::Write { order, .. } => Some(order),
+        }
+    }
+}
+
 /// What a remediation was asked for, and what it is to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -117,6 +139,12 @@ pub struct Step {
 }
 
 impl Order {
+    /// The first call of its plan; its fix, where there is none.
+    #[must_use]
+    pub fn first_call(&self) -> &str {
+        self.plan.calls.first().map_or(&self.plan.fix, |planned| &planned.call)
+    }
+
     /// What a remediation is about, on whose word it goes on.
     #[must_use]
     pub fn of(r: &Remediation) -> Self {

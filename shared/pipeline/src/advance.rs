@@ -338,16 +338,25 @@ impl Fixer {
     }
 }
 
+/// An error with its causes, on one line.
+pub(crate) fn whole(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
+}
+
 /// What becomes of work that did not get on.
 pub(crate) fn put_off(work: &Work, error: &PipelineError, now: Timestamp) -> After {
-    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
-    let why = std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect::<Vec<_>>().join(": ");
+    let why = whole(error);
     warn!(work = work.key, why, "work did not get on");
-    let stopped = matches!(
-        error,
+    // Whoever stopped it, here or where its executor is, lets it go on.
+    let stopped = match error {
         PipelineError::Store(StoreError::Stopped(_))
-            | PipelineError::Remedy(RemedyError::Store(StoreError::Stopped(_)))
-    );
+        | PipelineError::Remedy(RemedyError::Store(StoreError::Stopped(_))) => true,
+        PipelineError::Remedy(RemedyError::Read { source, .. } | RemedyError::NotAttested { source, .. }) => {
+            source.is_stopped()
+        }
+        _ => false,
+    };
     match error.what_now() {
         WhatNow::Retry if stopped => After::Later { at: add(now, LATER) },
         WhatNow::Retry if work.attempts < MOST_ATTEMPTS => {

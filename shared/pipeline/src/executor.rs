@@ -11,14 +11,15 @@ use std::{
 };
 
 use amend_catalog::Catalogue;
-use amend_cloud::{CallError, Cloud, Place, facts, graph, remote::Reply};
+use amend_cloud::{CallError, Cloud, Lasts, Place, facts, graph, remote::Reply};
 use amend_domain::{
     AccountId, Cloud as CloudName, digest,
     fix::{Fix, Step as Purpose},
     plan::Plan,
     policy::{self, NotAllowed, Policy},
     ports::Clock,
-    task::{Hello, Order, Step, Task, What},
+    rule::Mode,
+    task::{Hello, Order, Step, Task, What, Word},
 };
 use amend_models::Call;
 use aws_lc_rs::hmac;
@@ -38,6 +39,8 @@ const LONGEST: SignedDuration = SignedDuration::from_secs(90);
 const ENDS: SignedDuration = SignedDuration::from_secs(145);
 /// What was attested longer ago is not begun any more.
 const FRESH: SignedDuration = SignedDuration::from_hours(24);
+/// What the hub is told of a policy that is wrong.
+const UNUSABLE: &str = "its policy cannot be used: its log says why";
 /// No name is longer.
 const NAME: usize = 64;
 /// So many tasks are known again at most. Where there are more, no more is done until some have expired.
@@ -105,14 +108,19 @@ impl Seen {
 }
 
 /// Why a task is not taken at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotTaken {
     /// It is of another version of Amend.
     #[error("this executor does not know tasks of this version: bring it and the hub to one version")]
     Version,
     /// It is for somebody else.
-    #[error("this task is for another executor")]
-    Addressee,
+    #[error("this task is for `{to}`, and this executor is `{name}`")]
+    Addressee {
+        /// Whom it is for.
+        to: Box<str>,
+        /// Who this is.
+        name: Box<str>,
+    },
     /// It has expired, or would live too long.
     #[error("this task has expired, or has too long to live: are the clocks of the hub and the executor right?")]
     Expired,
@@ -201,17 +209,29 @@ impl Executor {
     /// # Errors
     /// When the task is not for this executor, not for now, or was here before.
     pub async fn answer(&self, task: &Task, deadline: Option<Timestamp>) -> Result<Reply, NotTaken> {
+        self.take(task)?;
+        let policy = (self.policy)().inspect_err(|why| {
+            tracing::error!("the policy cannot be used, and so nothing is done: {why}");
+        });
+        let Some(call) = task.what.call() else { return Ok(Reply::Hello(self.hello(policy.ok()))) };
+        let done = match policy {
+            Ok(policy) => self.carry_out(task, &policy, deadline).await,
+            Err(_) => Err(self.declined(call, UNUSABLE.into(), Lasts::WhileStopped)),
+        };
+        self.log(task, call, done.as_ref().err());
+        Ok(done.unwrap_or_else(Reply::Failed))
+    }
+
+    /// Takes a task that is for this executor, for now, and new.
+    fn take(&self, task: &Task) -> Result<(), NotTaken> {
         let now = self.clock.now();
         if task.version != 1 {
             return Err(NotTaken::Version);
         }
         if task.to != self.name {
-            return Err(NotTaken::Addressee);
+            return Err(NotTaken::Addressee { to: task.to.clone(), name: self.name.clone() });
         }
-        let order = match &task.what {
-            What::Attest { order } | What::Write { order, .. } => Some(order),
-            What::Hello | What::Read { .. } => None,
-        };
+        let order = task.what.order();
         if !is_name(&task.id, "t-") || order.is_some_and(|order| !is_name(&order.remediation, "r-")) {
             return Err(NotTaken::Id);
         }
@@ -219,48 +239,27 @@ impl Executor {
         if task.expires <= now || after(task.expires) > LONGEST || after(task.ends) > ENDS {
             return Err(NotTaken::Expired);
         }
-        self.seen.note(task, now)?;
-        let policy = (self.policy)();
-        let call = match &task.what {
-            What::Hello => return Ok(Reply::Hello(self.hello(policy))),
-            What::Read { call, .. } => call,
-            What::Attest { order } => order.plan.calls.first().map_or(&order.plan.fix, |planned| &planned.call),
-            What::Write { step, .. } => &step.call.call,
-        };
-        let declined = |not: NotAllowed| self.declined(call, not.why, not.may_pass);
-        let policy = match policy {
-            Ok(policy) => policy,
-            Err(why) => {
-                tracing::error!("the policy cannot be used, and so nothing is done: {why}");
-                return Ok(Reply::Failed(self.declined(
-                    call,
-                    "its policy cannot be used: its log says why".into(),
-                    true,
-                )));
-            }
-        };
-        let left = || time_left(self.clock.now(), task, deadline);
-        let done = match &task.what {
-            What::Hello => return Ok(Reply::Hello(self.hello(Ok(policy)))),
-            What::Read { account, region, call, with } => match policy.lets_in(Some(account)) {
-                Ok(()) => self.read(account, region.as_deref(), call, with).await,
-                Err(not) => Err(declined(not)),
-            },
-            What::Attest { order } => self.attest(&policy, order).await,
-            What::Write { order, step } => self.write(&policy, order, step, left).await,
-        };
-        self.log(task, call, done.as_ref().err());
-        Ok(done.unwrap_or_else(Reply::Failed))
+        self.seen.note(task, now)
     }
 
-    fn hello(&self, policy: Result<Policy, String>) -> Hello {
-        let (accounts, most, stopped) = match policy {
-            Ok(Policy { accounts, most, stopped, .. }) => (accounts, most, stopped),
-            Err(why) => {
-                tracing::error!("the policy cannot be used, and so nothing is done: {why}");
-                let why = "its policy cannot be used: its log says why";
-                (Vec::new(), amend_domain::rule::Mode::Observe, Some(why.into()))
+    async fn carry_out(&self, task: &Task, policy: &Policy, deadline: Option<Timestamp>) -> Result<Reply, CallError> {
+        match &task.what {
+            What::Hello => Ok(Reply::Hello(self.hello(Some(policy.clone())))),
+            What::Read { account, region, call, with } => {
+                policy.lets_in(Some(account)).map_err(|not| self.not_allowed(call, not))?;
+                self.read(account, region.as_deref(), call, with).await
             }
+            What::Attest { order } => self.attest(policy, order).await,
+            What::Write { order, step } => {
+                self.write(policy, order, step, || time_left(self.clock.now(), task, deadline)).await
+            }
+        }
+    }
+
+    fn hello(&self, policy: Option<Policy>) -> Hello {
+        let (accounts, most, stopped) = match policy {
+            Some(Policy { accounts, most, stopped, .. }) => (accounts, most, stopped),
+            None => (Vec::new(), Mode::Observe, Some(UNUSABLE.into())),
         };
         let version = env!("CARGO_PKG_VERSION").into();
         Hello { name: self.name.clone(), version, fixes: self.catalogue.digest().into(), accounts, most, stopped }
@@ -274,7 +273,7 @@ impl Executor {
         call: &str,
         with: &Value,
     ) -> Result<Reply, CallError> {
-        let unknown = || self.declined(call, "it makes no such call to look".into(), false);
+        let unknown = || self.declined(call, "it makes no such call to look".into(), Lasts::ForGood);
         let found = Call::find(call).map_err(|_| unknown())?;
         // INVARIANT: nothing that writes is called to look.
         if !self.reads.contains(call) || !found.only_reads() {
@@ -282,22 +281,23 @@ impl Executor {
         }
         // INVARIANT: what is looked at is in the account that the policy was asked about.
         if !stays_in(account, with) {
-            return Err(self.declined(call, format!("it looks beyond `{account}`"), false));
+            return Err(self.declined(call, format!("it looks beyond `{account}`"), Lasts::ForGood));
         }
         let place = Place { account: Some(account.clone()), region: region.map(Into::into), ..Place::default() };
         self.cloud.call(&place, &found, with).await.map(Reply::Value)
     }
 
     async fn attest(&self, policy: &Policy, order: &Order) -> Result<Reply, CallError> {
-        let plan = &order.plan;
-        let call = plan.calls.first().map_or(&plan.fix, |planned| &planned.call);
+        let (plan, call) = (&order.plan, order.first_call());
         let remedy = self.remedy(order, call)?;
         self.lets_write(policy, &remedy, order, call)?;
         remedy.agrees(plan).await.map_err(|not| self.not_due(call, not))?;
         let now = self.clock.now().as_second();
-        let said = self.said(order, now).map_err(|error| self.declined(call, error.to_string(), false))?;
+        let said = self.said(order, now).map_err(|error| self.declined(call, error.to_string(), Lasts::ForGood))?;
         let attest = self.keys.attest(&said).map(|attest| format!("{now}.{attest}").into());
-        attest.map(Reply::Attest).ok_or_else(|| self.declined(call, "it has no key to attest with".into(), false))
+        attest
+            .map(Reply::Attest)
+            .ok_or_else(|| self.declined(call, "it has no key to attest with".into(), Lasts::ForGood))
     }
 
     async fn write(
@@ -311,13 +311,13 @@ impl Executor {
         let remedy = self.remedy(order, call)?;
         // INVARIANT: nothing is written, and nothing brought back, that this executor did not see for itself before.
         let attested = step.attest.as_deref().and_then(|attest| self.attested(order, attest)).ok_or_else(|| {
-            let why = "it never said that the resource was as the plan says".to_owned();
-            self.declined(call, why, false)
+            let why = "it never said that the resource was as the plan says, or with a key that is not in its `executor.keys` any more".to_owned();
+            self.declined(call, why, Lasts::ForGood)
         })?;
         let now = self.clock.now();
         if step.undo {
             let lets = policy.lets_undo(&order.plan.at, attested, now);
-            lets.map_err(|not| self.declined(call, not.why, not.may_pass))?;
+            lets.map_err(|not| self.not_allowed(call, not))?;
         } else {
             self.lets_write(policy, &remedy, order, call)?;
             if now.duration_since(attested) > FRESH {
@@ -326,7 +326,7 @@ impl Executor {
         }
         // What a call names may be another resource than the one that is assessed.
         let names = policy::texts(&step.call.with);
-        policy.spares(names).map_err(|not| self.declined(call, not.why, not.may_pass))?;
+        policy.spares(names).map_err(|not| self.not_allowed(call, not))?;
         let answer = remedy.do_step(order, step, left).await;
         answer.map(Reply::Value).map_err(|not| self.not_due(call, not))
     }
@@ -335,7 +335,7 @@ impl Executor {
         let plan = &order.plan;
         let lets = policy.lets_write(remedy.fix(), &plan.at, &order.word, Some(&plan.params));
         let named = plan.calls.iter().flat_map(|planned| policy::texts(&planned.with));
-        lets.and_then(|()| policy.spares(named)).map_err(|not| self.declined(call, not.why, not.may_pass))
+        lets.and_then(|()| policy.spares(named)).map_err(|not| self.not_allowed(call, not))
     }
 
     /// When it attested what an order says, where it did.
@@ -355,12 +355,12 @@ impl Executor {
     /// The fix of a plan that is whole, as this executor has it.
     fn remedy(&self, order: &Order, call: &str) -> Result<Remedy, CallError> {
         let plan = &order.plan;
-        let no = |why: String| self.declined(call, why, false);
+        let no = |why: String| self.declined(call, why, Lasts::ForGood);
         let file = self.catalogue.get(&plan.fix);
         let file = file.ok_or_else(|| no(format!("it has no fix `{}`", plan.fix)))?;
         if file.fix.digest != plan.fix_digest {
             let why = format!("its fix `{}` is another than the hub's: bring both to one version", plan.fix);
-            return Err(self.declined(call, why, true));
+            return Err(self.declined(call, why, Lasts::ForNow));
         }
         self.is_whole(plan, &file.fix).map_err(&no)?;
         let (fix, at) = (Arc::new(file.fix.clone()), plan.at.clone());
@@ -390,8 +390,12 @@ impl Executor {
         if found == plan.at { Ok(()) } else { Err("the resource is not where the plan says".into()) }
     }
 
-    fn declined(&self, call: &str, why: String, may_pass: bool) -> CallError {
-        CallError::Declined { call: call.to_owned(), by: self.name.to_string(), why, may_pass }
+    fn declined(&self, call: &str, why: String, lasts: Lasts) -> CallError {
+        CallError::Declined { call: call.to_owned(), by: self.name.to_string(), why, lasts }
+    }
+
+    fn not_allowed(&self, call: &str, not: NotAllowed) -> CallError {
+        self.declined(call, not.why, if not.stopped { Lasts::WhileStopped } else { Lasts::ForGood })
     }
 
     fn changed(&self, call: &str, why: &str) -> CallError {
@@ -402,14 +406,15 @@ impl Executor {
         match not {
             NotDue::Failed(error) => error,
             NotDue::Changed(why) => self.changed(call, why),
-            NotDue::Late => self.declined(call, "it was too late to begin".into(), true),
+            NotDue::Late => self.declined(call, "it was too late to begin".into(), Lasts::ForNow),
             NotDue::Untold(error) => {
                 let may_pass = matches!(&error, RemedyError::Read { source, .. } if source.may_pass());
+                let lasts = if may_pass { Lasts::ForNow } else { Lasts::ForGood };
                 let why = match &error {
                     RemedyError::Read { source, .. } => source.to_string(),
                     _ => error.to_string(),
                 };
-                self.declined(call, why, may_pass)
+                self.declined(call, why, lasts)
             }
         }
     }
@@ -435,8 +440,8 @@ impl Executor {
         let resource = order.plan.at.resource.as_str();
         let (remediation, revision, fix) = (&*order.remediation, order.revision, &*order.plan.fix);
         let word = match &order.word {
-            amend_domain::task::Word::Rule => "a rule",
-            amend_domain::task::Word::Person { name } => name,
+            Word::Rule => "a rule",
+            Word::Person { name } => name,
         };
         match failed {
             None => tracing::info!(task = id, remediation, revision, fix, resource, call, word, "{what}"),

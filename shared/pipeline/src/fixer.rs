@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     PipelineError,
-    advance::{LATER, add},
+    advance::{LATER, add, whole},
     exempt::Terms,
     guard,
     remedy::{LEASE, Next, Remedy, RemedyError, StoreJournal, locate, target_of},
@@ -278,7 +278,7 @@ impl Fixer {
         if let Err(error) = &begun {
             // Where the store broke off, it may have been kept: then it goes on, or else ends there.
             let broke = matches!(error, RemedyError::Store(StoreError::Failed { .. }));
-            let again = After::Again { at: self.now(), why: error.to_string() };
+            let again = After::Again { at: self.now(), why: whole(error) };
             self.store.leave(&lease, if broke { &again } else { &After::Done }, self.now()).await?;
         }
         Ok(begun?)
@@ -346,7 +346,7 @@ impl Fixer {
     }
 
     /// Gives a lease back after a step, unless there is more to do at once.
-    async fn hand_back<E: std::fmt::Display>(
+    async fn hand_back<E: std::error::Error>(
         &self,
         lease: &Lease,
         r: &Remediation,
@@ -357,7 +357,7 @@ impl Fixer {
             Ok(Next::Done) => self.after(r),
             // It goes on by itself where that is allowed, else by the same command, which need not wait until
             // the lease runs out.
-            Err(error) => After::Again { at: self.now(), why: error.to_string() },
+            Err(error) => After::Again { at: self.now(), why: whole(error) },
         };
         let left = self.store.leave(lease, &after, self.now()).await;
         // The first error is the one to tell.

@@ -94,6 +94,9 @@ pub fn door(config: &Config, is: ExecutorIs, seen: Arc<Seen>) -> Result<Door, Se
 
 /// A policy as it is on disk now.
 fn policy(path: &std::path::Path, catalogue: &amend_catalog::Catalogue) -> Result<Policy, SetupError> {
-    let text = files::read_text(path)?;
+    let text = files::read_text(path).map_err(|mut error| {
+        error.hint = error.hint.or(Some("`executor.policy` names it: what may be done in the accounts".into()));
+        error
+    })?;
     policy_file::load(&text, catalogue).map_err(|mistakes| SetupError::mistakes("the policy cannot be used", mistakes))
 }

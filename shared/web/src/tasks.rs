@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amend_domain::{ports::Clock, task::Task};
-use amend_http::signed::Checker;
+use amend_http::signed::{Checker, Unsigned};
 use amend_pipeline::executor::{Executor, NotTaken};
 use axum::{
     Json, Router,
@@ -61,7 +61,11 @@ async fn task(State(asked): State<Asked>, headers: HeaderMap, body: Bytes) -> Re
         Ok(id) => id,
         Err(unsigned) => {
             warn!("a task is not taken: {unsigned}");
-            return refuse(StatusCode::UNAUTHORIZED, "task.unsigned", &unsigned.to_string());
+            let why = match unsigned {
+                Unsigned::Signature => "no key in its `executor.hubs` signed this".to_owned(),
+                other => other.to_string(),
+            };
+            return refuse(StatusCode::UNAUTHORIZED, "task.unsigned", &why);
         }
     };
     let task: Task = match serde_json::from_slice(&body) {
@@ -80,7 +84,7 @@ async fn task(State(asked): State<Asked>, headers: HeaderMap, body: Bytes) -> Re
             warn!(task = id, "a task is not taken: {not}");
             let (status, code) = match not {
                 NotTaken::Version => (StatusCode::BAD_REQUEST, "task.version"),
-                NotTaken::Addressee => (StatusCode::FORBIDDEN, "task.addressee"),
+                NotTaken::Addressee { .. } => (StatusCode::FORBIDDEN, "task.addressee"),
                 NotTaken::Expired => (StatusCode::REQUEST_TIMEOUT, "task.expired"),
                 NotTaken::Id => (StatusCode::BAD_REQUEST, "task.id"),
                 NotTaken::Seen => (StatusCode::CONFLICT, "task.seen"),

@@ -9,6 +9,7 @@ use amend_cloud::{
     remote::{Remote, Signer},
 };
 use amend_domain::{
+    AccountId,
     fix::Fix,
     plan::At,
     policy::Policy,
@@ -44,14 +45,10 @@ pub fn key(output: Output) -> Result<Exit, Failure> {
         output.json(&json!({ "hub_key": secret, "hub_public": public, "executor_key": own }))?;
         return Ok(Exit::Ok);
     }
-    output.table(
-        &[("where", 8, 10), ("what", 20, 30), ("key", 50, 120)],
-        &[
-            vec![plain("hub"), plain("AMEND__HUB__KEY"), plain(&secret)],
-            vec![plain("executor"), plain("executor.hubs"), plain(&public)],
-            vec![plain("executor"), plain("AMEND__EXECUTOR__KEYS"), plain(&own)],
-        ],
-    );
+    // A table would break them, and they are copied.
+    output.line(&format!("AMEND__HUB__KEY={secret}"));
+    output.line(&format!("executor.hubs: {public}"));
+    output.line(&format!("AMEND__EXECUTOR__KEYS={own}"));
     output.note("\nthe first signs tasks and never leaves the hub; the second checks them, and is no secret;\nthe third is the executor's alone: each executor has one of its own");
     Ok(Exit::Ok)
 }
@@ -76,6 +73,10 @@ struct Row {
 /// Asks every executor who it is. The answer is no, where one does not say, or could not do what it is for.
 async fn list(config: &Config, output: Output) -> Result<Exit, Failure> {
     let remotes = parts::remotes(config)?;
+    if let (true, Some(is)) = (remotes.is_empty(), &config.executor) {
+        output.say(&format!("this is the executor {}: its hub asks it who it is, by `amend executor` there", is.name));
+        return Ok(Exit::Ok);
+    }
     if remotes.is_empty() && output.format() != Format::Json {
         output.say("there are no executors; docs/executors.md shows how to add one");
         return Ok(Exit::Ok);
@@ -99,6 +100,9 @@ async fn list(config: &Config, output: Output) -> Result<Exit, Failure> {
         let rows: Vec<_> = rows.iter().map(shown).collect();
         let columns = [("executor", 8, 24), ("url", 16, 60), ("for", 10, 14), ("most", 9, 9), ("state", 16, 80)];
         output.table(&columns, &rows);
+        if let (false, Some(public)) = (fine, config.hub.key.as_ref().and_then(Signer::public)) {
+            output.note(&format!("\nthis hub signs with the key that {public} checks"));
+        }
     }
     Ok(if fine { Exit::Ok } else { Exit::No })
 }
@@ -177,7 +181,7 @@ fn policy(file: Option<&Path>, config: &Config, output: Output) -> Result<Exit, 
     };
     let shown: Vec<_> = rows.iter().map(shown).collect();
     output.table(&[("fix", 20, 44), ("done for", 18, 18), ("why not", 24, 90)], &shown);
-    output.note(&format!("\n{} in {}", policy_in_a_line(&policy), counted(policy.accounts.len(), "account")));
+    output.note(&format!("\n{}", policy_in_a_line(&policy)));
     Ok(Exit::Ok)
 }
 
@@ -190,11 +194,12 @@ fn account_is_of(account: &str, fix: &Fix) -> bool {
 }
 
 fn policy_in_a_line(policy: &Policy) -> String {
-    match (&policy.stopped, policy.spare.len()) {
-        (Some(why), _) => format!("everything is stopped: {why};"),
-        (None, 0) => format!("at most `{}`", policy.most.as_str()),
-        (None, spared) => {
-            format!("at most `{}`, and never where one of {} fits,", policy.most.as_str(), counted(spared, "name"))
-        }
-    }
+    let accounts: Vec<&str> = policy.accounts.iter().map(AccountId::as_str).collect();
+    let spared: Vec<String> = policy.spare.iter().map(ToString::to_string).collect();
+    let most = match &policy.stopped {
+        Some(why) => format!("everything is stopped ({why})"),
+        None => format!("at most `{}`", policy.most.as_str()),
+    };
+    let but = if spared.is_empty() { String::new() } else { format!(", but for {}", spared.join(", ")) };
+    format!("{most} in {}{but}", accounts.join(", "))
 }

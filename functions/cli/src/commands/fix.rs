@@ -123,7 +123,14 @@ pub async fn undo(id: &str, config: &Config, output: Output) -> Result<Exit, Fai
 /// Takes a remediation to its end; waits where it has to.
 pub async fn go_on(fixer: &Fixer, remediation: &mut Remediation) -> Result<(), Failure> {
     loop {
-        match fixer.advance(remediation, None).await? {
+        // What was begun is not over with an error.
+        let next = fixer.advance(remediation, None).await.map_err(|error| {
+            let mut failure = Failure::from(error);
+            let hint = format!("`{}` has not ended: `amend remediations --resume` goes on with it", remediation.id);
+            failure.hint = Some(failure.hint.map_or(hint.clone(), |first| format!("{first}; {hint}")));
+            failure
+        })?;
+        match next {
             Next::Done => return Ok(()),
             Next::Again { at } => {
                 let wait = Duration::try_from(at.duration_since(fixer.now())).unwrap_or_default();

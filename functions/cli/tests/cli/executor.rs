@@ -91,11 +91,11 @@ hub:
     let other: Value = serde_json::from_str(&text(&other.stdout)).expect("JSON");
     let other = other["hub_key"].as_str().expect("a key");
     let asked = hub.amend_in(&["executor", "--format", "plain"], "", &[("AMEND__HUB__KEY", other)]);
-    assert!(text(&asked.stdout).contains("no key that is known here signed it"), "{}", text(&asked.stdout));
+    assert!(text(&asked.stdout).contains("no key in its `executor.hubs` signed this"), "{}", text(&asked.stdout));
     assert!(!text(&asked.stderr).contains("whsk_"));
     serving.kill().expect("it ends");
     let _ = serving.wait();
     let mut rest = String::new();
     std::io::Read::read_to_string(&mut said, &mut rest).expect("text");
-    assert!(rest.contains("this task is for another executor"), "{rest}");
+    assert!(rest.contains("this task is for `aws-other`"), "{rest}");
 }

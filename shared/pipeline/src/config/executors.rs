@@ -47,6 +47,9 @@ pub(super) fn hub(reader: &mut Reader) -> Hub {
     let key = reader.parse("hub.key", MAKES_KEYS, |text| match Signer::read(text) {
         // What only checks is handed out: a key that both have must not be.
         Ok(signer) if signer.public().is_some() => Ok(signer),
+        _ if text.trim().starts_with("whpk_") => {
+            Err("`hub.key` signs, and this key only checks: the one that signs begins with `whsk_`".to_owned())
+        }
         Ok(_) => Err("`hub.key` is not the secret key of a pair (`whsk_…`)".to_owned()),
         Err(error) => Err(format!("`hub.key` cannot be used: {error}")),
     });
@@ -137,7 +140,11 @@ pub(super) fn executor(reader: &mut Reader, folder: &Path) -> Option<ExecutorIs>
         ("name", name.is_some(), "what the hub calls it"),
         ("hubs", hubs.is_some(), "the `whpk_…` key of the hub"),
         ("policy", policy.is_some(), "the file that says what may be done in its accounts"),
-        ("keys", keys.as_ref().is_some_and(|keys| !keys.is_empty()), MAKES_KEYS),
+        (
+            "keys",
+            keys.as_ref().is_some_and(|keys| !keys.is_empty()),
+            "`amend executor key` makes one: give it as AMEND__EXECUTOR__KEYS",
+        ),
     ];
     for (member, is_there, what) in lacks {
         let path = format!("executor.{member}");
