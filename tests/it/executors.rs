@@ -13,7 +13,7 @@ use amend_cloud::remote::Signer;
 use amend_domain::{
     AccountId, Cloud, ResourceId,
     fix::{Cost, Level},
-    plan::{Answer, PlannedCall, Remediation, State, Verdict},
+    plan::{Answer, PlannedCall, Remediation, State},
     policy::Policy,
     ports::Clock as _,
     rule::Mode,
@@ -24,9 +24,8 @@ use amend_pipeline::{
     remedy::{Memory, Remedy, RemedyError},
 };
 use amend_tests::{
-    executors::{Far, NAME, anything, serve},
-    harness::long,
-    subject::{Fault, Killed, Recorder, Subject, cases, served},
+    executors::{Far, NAME, Way, anything, serve},
+    subject::{Recorder, Subject, served},
 };
 use axum::{
     Router,
@@ -40,115 +39,13 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::fixes::{Expected, as_it_was, expected, nothing_wrong};
+use crate::fixes::{as_it_was, crashing, failing, fixed_and_undone};
 
-/// A subject whose cloud only an executor reaches. What it calls is noted, and may fail.
-async fn far(subject: &Subject, fault: Option<(usize, Fault)>) -> (Far, Arc<Recorder>) {
-    let recorder = Recorder::of(subject, fault);
-    let may = Policy { parameters: subject.parameters(), ..anything(vec![subject.account()]) };
-    let far = Far::start(recorder.clone(), may, subject.clock.clone()).await;
+/// A subject whose cloud only an executor reaches. What it calls is noted.
+async fn far(subject: &Subject) -> (Far, Arc<Recorder>) {
+    let recorder = Recorder::of(subject, None);
+    let far = Far::of(subject, recorder.clone()).await;
     (far, recorder)
-}
-
-/// The fixes of a cloud with what can be made of them.
-fn bad(cloud: Cloud) -> Vec<(String, String)> {
-    let few = |case: &str| long() || matches!(case, "bad" | "bad-two" | "none" | "only" | "bad-nic" | "windows");
-    cases(cloud, |fix, case| expected(fix, case) == Expected::Fixed && few(case))
-}
-
-/// Some of them; all, at full size.
-fn some(cloud: Cloud) -> Vec<(String, String)> {
-    let all = bad(cloud);
-    if long() { all } else { all.into_iter().step_by(5).collect() }
-}
-
-/// The hub, which has no rights in the account, fixes and undoes what it would by itself.
-async fn fixed_and_undone(cloud: Cloud) {
-    for (fix, case) in &bad(cloud) {
-        let subject = Subject::make(fix, case);
-        let (far, recorder) = far(&subject, None).await;
-        let remedy = subject.remedy(far.clouds(subject.account()));
-        let before = subject.state();
-        let plan = remedy.plan().await.unwrap_or_else(|error| panic!("{fix} {case}: {error:?}"));
-        assert_eq!(plan.verdict, Verdict::Write, "{fix} {case}");
-        let journal = Memory::default();
-        let mut r = remedy.begin("r-test", plan, "a test", &journal).await.expect("begun");
-        subject.go_on(&remedy, &mut r, &journal).await.unwrap_or_else(|error| panic!("{fix} {case}: {error:?}"));
-        assert_eq!(r.state, State::Set, "{fix} {case}: {:?} {:?}", r.why, r.made);
-        assert_eq!(recorder.writes().len(), r.plan.calls.len(), "{fix} {case}: each call is made once");
-        let again = remedy.plan().await.expect("a second plan");
-        assert_eq!(again.verdict, Verdict::Compliant, "{fix} {case}: the second run sends nothing");
-        remedy.undo(&mut r, &journal, None).await.unwrap_or_else(|error| panic!("{fix} {case}: {error:?}"));
-        subject.go_on(&remedy, &mut r, &journal).await.expect("undone");
-        assert_eq!(r.state, State::Undone, "{fix} {case}: {:?} {:?}", r.why, r.made);
-        as_it_was(&subject, &before, fix, case, &format!("{fix} {case}"));
-    }
-    nothing_wrong(cloud);
-}
-
-/// The hub dies after each record that it keeps; the next one goes on from there, and each call is made once.
-async fn crashing(cloud: Cloud) {
-    for (fix, case) in some(cloud) {
-        for survives in 1..20 {
-            let subject = Subject::make(&fix, &case);
-            let before = subject.state();
-            let (far, recorder) = far(&subject, None).await;
-            let remedy = subject.remedy(far.clouds(subject.account()));
-            let plan = remedy.plan().await.expect("a plan");
-            let journal = Killed::after(survives);
-            let mut r = remedy.begin("r-test", plan, "a test", &journal).await.expect("the first record is kept");
-            let killed = subject.go_on(&remedy, &mut r, &journal).await.is_err();
-            let mut r = journal.kept.kept().pop().expect("a record");
-            let journal = Memory::default();
-            subject.go_on(&remedy, &mut r, &journal).await.expect("it goes on");
-            let story = format!("{fix} {case}, killed at {survives}: {:?} {:?}", r.why, r.made);
-            assert_eq!(r.state, State::Set, "{story}");
-            assert_eq!(recorder.writes().len(), r.plan.calls.len(), "{story}: each call is made once");
-            remedy.undo(&mut r, &journal, None).await.expect("undone");
-            subject.go_on(&remedy, &mut r, &journal).await.expect("undone");
-            assert_eq!(r.state, State::Undone, "{story}");
-            as_it_was(&subject, &before, &fix, &case, &story);
-            if !killed {
-                break;
-            }
-        }
-    }
-    nothing_wrong(cloud);
-}
-
-/// Each call of the cloud fails in each way, behind the executor: the hub learns as much of it as if it had called.
-async fn failing(cloud: Cloud) {
-    for (fix, case) in some(cloud) {
-        let faults = [Fault::Refused, Fault::Unsent, Fault::AnswerLost, Fault::RequestLost];
-        for (at, fault) in (0..3).flat_map(|at| faults.map(|fault| (at, fault))) {
-            let subject = Subject::make(&fix, &case);
-            let before = subject.state();
-            let (far, recorder) = far(&subject, Some((at, fault))).await;
-            let remedy = subject.remedy(far.clouds(subject.account()));
-            let plan = remedy.plan().await.expect("a plan");
-            if plan.calls.len() <= at {
-                break;
-            }
-            let journal = Memory::default();
-            let mut r = remedy.begin("r-test", plan, "a test", &journal).await.expect("begun");
-            subject.go_on(&remedy, &mut r, &journal).await.expect("it ends");
-            let story = format!("{fix} {case}, call {at} {fault:?}: {:?} {:?}", r.why, r.made);
-            let calls = r.plan.calls.len();
-            match fault {
-                Fault::Refused => {
-                    assert_eq!(r.state, State::Failed, "{story}");
-                    as_it_was(&subject, &before, &fix, &case, &story);
-                }
-                Fault::AnswerLost => {
-                    assert_eq!((r.state, recorder.writes().len()), (State::Set, calls), "{story}");
-                }
-                Fault::RequestLost | Fault::Unsent => {
-                    assert_eq!((r.state, recorder.writes().len()), (State::Set, calls + 1), "{story}");
-                }
-            }
-        }
-    }
-    nothing_wrong(cloud);
 }
 
 macro_rules! for_each_cloud {
@@ -158,17 +55,17 @@ macro_rules! for_each_cloud {
 
             #[tokio::test]
             async fn every_fix_is_done_and_undone_where_the_hub_has_no_rights() {
-                fixed_and_undone(Cloud::$cloud).await;
+                fixed_and_undone(Cloud::$cloud, Way::Executor).await;
             }
 
             #[tokio::test]
             async fn a_hub_that_dies_anywhere_goes_on_and_each_call_is_made_once() {
-                crashing(Cloud::$cloud).await;
+                crashing(Cloud::$cloud, Way::Executor).await;
             }
 
             #[tokio::test]
             async fn what_fails_behind_the_executor_is_known_to_the_hub() {
-                failing(Cloud::$cloud).await;
+                failing(Cloud::$cloud, Way::Executor).await;
             }
         }
     )+};
@@ -190,7 +87,7 @@ const FIX: &str = "aws.s3.block-public-access";
 impl Scene {
     async fn new() -> Self {
         let subject = Subject::make(FIX, "bad");
-        let (far, recorder) = far(&subject, None).await;
+        let (far, recorder) = far(&subject).await;
         let remedy = subject.remedy(far.clouds(subject.account()));
         let plan = remedy.plan().await.expect("a plan");
         let journal = Memory::default();
@@ -707,7 +604,7 @@ async fn a_parameter_has_a_value_that_the_policy_gives() {
     let mut written = 0;
     for (name, value) in [("allowed_ranges", json!(["198.51.100.0/24"])), ("allowed_ranges", json!(["0.0.0.0/0"]))] {
         let subject = Subject::make("gcp.firewall.no-public-ssh", "only");
-        let (far, recorder) = far(&subject, None).await;
+        let (far, recorder) = far(&subject).await;
         let given = subject.parameters().into_values().next().expect("parameters")[name].clone();
         far.allow(|policy| {
             let of = policy.parameters.get_mut("gcp.firewall.no-public-ssh").expect("there");
@@ -798,7 +695,7 @@ async fn what_changed_in_between_is_planned_anew_and_not_failed() {
 async fn nothing_is_brought_back_over_what_somebody_did() {
     // Two grants were taken away; a person gave one of them back.
     let subject = Subject::make("gcp.sql.authorized-networks", "only");
-    let (far, recorder) = far(&subject, None).await;
+    let (far, recorder) = far(&subject).await;
     let remedy = subject.remedy(far.clouds(subject.account()));
     let journal = Memory::default();
     let plan = remedy.plan().await.expect("a plan");

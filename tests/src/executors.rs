@@ -24,7 +24,10 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::harness::{CountedIds, catalogue};
+use crate::{
+    harness::{CountedIds, catalogue},
+    subject::Subject,
+};
 
 /// What executors here are called.
 pub const NAME: &str = "an-executor";
@@ -104,7 +107,35 @@ pub async fn serve(app: Router) -> (String, JoinHandle<()>) {
     (url, server)
 }
 
+/// How the hub reaches a cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By itself.
+    Direct,
+    /// Through an executor, as it has no rights.
+    Executor,
+}
+
+impl Way {
+    /// The cloud of a subject, as the hub reaches it. The executor ends with what is returned second.
+    pub async fn to(self, cloud: Arc<dyn Cloud>, subject: &Subject) -> (Arc<dyn Cloud>, Option<Far>) {
+        match self {
+            Self::Direct => (cloud, None),
+            Self::Executor => {
+                let far = Far::of(subject, cloud).await;
+                (far.clouds(subject.account()), Some(far))
+            }
+        }
+    }
+}
+
 impl Far {
+    /// An executor that may do everything in the account of a subject.
+    pub async fn of(subject: &Subject, cloud: Arc<dyn Cloud>) -> Self {
+        let may = Policy { parameters: subject.parameters(), ..anything(vec![subject.account()]) };
+        Self::start(cloud, may, subject.clock.clone()).await
+    }
+
     /// An executor with these rights, which makes its calls by `cloud`.
     pub async fn start(cloud: Arc<dyn Cloud>, may: Policy, clock: Arc<dyn Clock>) -> Self {
         let hub = Hub::new(Arc::clone(&clock));
