@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use amend_cloud::remote::Signer;
+use amend_cloud::{CallError, Cloud as Called, Place, remote::Signer};
 use amend_domain::{
     AccountId, Cloud, ResourceId,
     fix::{Cost, Level},
@@ -19,14 +19,17 @@ use amend_domain::{
     rule::Mode,
     task::{Order, Step, Task, What},
 };
+use amend_models::Call;
 use amend_pipeline::{
     WhatNow,
     remedy::{Memory, Remedy, RemedyError},
 };
 use amend_tests::{
     executors::{Far, NAME, Way, anything, serve},
+    harness::StillClock,
     subject::{Recorder, Subject, served},
 };
+use async_trait::async_trait;
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -693,25 +696,71 @@ async fn what_changed_in_between_is_planned_anew_and_not_failed() {
 
 #[tokio::test]
 async fn nothing_is_brought_back_over_what_somebody_did() {
-    // Two grants were taken away; a person gave one of them back.
-    let subject = Subject::make("gcp.sql.authorized-networks", "only");
+    let mut scene = Scene::new().await;
+    scene.go_on().await.expect("set");
+    assert_eq!(scene.r.state, State::Set, "{:?}", scene.r.why);
+    let undo = |scene: &Scene, id: &str| {
+        let call = scene.r.plan.undo.first().expect("a way back").clone();
+        let step = Step { call, index: 0, undo: true, attest: scene.r.attest.clone() };
+        let task = scene.of(What::Write { order: Box::new(Order::of(&scene.r)), step: Box::new(step) });
+        Task { id: id.into(), ..task }
+    };
+    // A person lets some of it be: neither what was there, nor what the fix wrote.
+    let bucket = scene.subject.resource.trim_start_matches("arn:aws:s3:::").to_owned();
+    let block = json!({ "BlockPublicAcls": false, "IgnorePublicAcls": true, "BlockPublicPolicy": false, "RestrictPublicBuckets": true });
+    let with = json!({ "Bucket": bucket, "PublicAccessBlockConfiguration": block });
+    let call = json!({ "do": "call", "service": "s3", "method": "put_public_access_block", "with": with });
+    served(Cloud::Aws).ask(&call);
+    let theirs = scene.subject.state();
+    let (_, answer) = scene.send(&undo(&scene, "t-a")).await;
+    assert!(declined(&answer).contains("neither as it was"), "{answer}");
+    assert_eq!(scene.subject.state(), theirs);
+    assert_eq!(scene.recorder.writes().len(), 1);
+}
+
+#[tokio::test]
+async fn what_only_a_call_names_is_spared_too() {
+    // The machine is assessed, and a rule of its group would be written.
+    let subject = Subject::make("azure.nsg.management-ports", "bad-nic");
     let (far, recorder) = far(&subject).await;
     let remedy = subject.remedy(far.clouds(subject.account()));
-    let journal = Memory::default();
     let plan = remedy.plan().await.expect("a plan");
+    assert!(!plan.at.resource.as_str().contains("networksecuritygroups"), "{}", plan.at.resource);
+    far.allow(|policy| policy.spare = vec![Policy::spare("*/networksecuritygroups/*")]);
+    let journal = Memory::default();
     let mut r = remedy.begin("r-test", plan, "ada@example.org", &journal).await.expect("begun");
-    subject.go_on(&remedy, &mut r, &journal).await.expect("set");
-    assert_eq!(r.state, State::Set, "{:?}", r.why);
-    let written = recorder.writes().len();
-    // What the hub keeps is that there was more than there was: nothing that the executor said.
-    let mut lie = r.clone();
-    let change = lie.plan.changes.first_mut().expect("a change");
-    change.before = json!([{ "value": "0.0.0.0/0" }, { "value": "198.51.100.7" }]);
-    lie.plan.digest = lie.plan.digest_of().expect("JSON").into();
-    remedy.undo(&mut lie, &journal, None).await.expect("it ends");
-    subject.go_on(&remedy, &mut lie, &journal).await.expect("it ends");
-    assert_ne!(lie.state, State::Undone, "{:?}", lie.made);
-    assert_eq!(recorder.writes().len(), written, "nothing was written");
+    subject.go_on(&remedy, &mut r, &journal).await.expect("it ends");
+    assert_eq!(r.state, State::Blocked, "{:?}", r.why);
+    assert_eq!(recorder.writes(), Vec::<String>::new());
+}
+
+/// A cloud that takes its time: each look lasts a minute.
+struct Slow {
+    inner: Arc<dyn Called>,
+    clock: Arc<StillClock>,
+}
+
+#[async_trait]
+impl Called for Slow {
+    async fn call(&self, place: &Place, call: &Call, args: &Value) -> Result<Value, CallError> {
+        let answer = self.inner.call(place, call, args).await;
+        self.clock.set(&(self.clock.now() + SignedDuration::from_secs(60)).to_string());
+        answer
+    }
+}
+
+#[tokio::test]
+async fn what_was_looked_at_too_long_is_not_begun() {
+    let scene = Scene::attested().await;
+    let subject = &scene.subject;
+    let slow = Slow { inner: scene.recorder.clone(), clock: subject.clock.clone() };
+    let far = Far::of(subject, Arc::new(slow)).await;
+    let body = serde_json::to_vec(&scene.task()).expect("JSON");
+    let signer = Signer::read(&far.hub.key).expect("a key");
+    let (status, answer) = post(&far.url, signer.headers("t-1", subject.clock.now(), &body), body).await;
+    assert_eq!(status, 200, "{answer}");
+    assert!(declined(&answer).contains("too late"), "{answer}");
+    assert_eq!(scene.recorder.writes(), Vec::<String>::new());
 }
 
 #[tokio::test]
