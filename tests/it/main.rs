@@ -32,6 +32,7 @@ mod mistakes;
 mod notices;
 mod oidc;
 mod outbound;
+mod policy;
 mod reference_samples;
 mod roles;
 mod rule_properties;
