@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{Observed, Remedy, RemedyError, apply::standing_of};
 
-/// Why a step is not done. Nothing was written.
+/// Why a step is not done. Nothing was written, but where the call itself failed: its error tells what is known then.
 #[derive(Debug, thiserror::Error)]
 pub enum NotDue {
     /// The resource is not as the plan says, or the step is not the next.
